@@ -1,0 +1,89 @@
+/*
+ * Disks and CD images. Requests are caller-owned and intrusive; each block_submit() gives exactly one done(), from the loop or inside
+ * block_drain()/block_close(), never inside block_submit(); done() may submit, never close.
+ */
+#ifndef THINDM_BLOCK_H
+#define THINDM_BLOCK_H
+
+#include <thindm/loop.h>
+#include <thindm/util.h>
+
+struct log;
+
+enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_NR_OPS };
+
+struct block_req {
+    enum block_op op;
+    uint64_t offset, len;   /* bytes; multiples of the sector size; for FLUSH 0. READ, WRITE: len is the sum of vec */
+    const struct vec *vec;  /* READ, WRITE: stay valid until done() */
+    size_t nvec;
+    /* 0 or -errno (-EIO, -ENOSPC, -ECANCELED ...). */
+    void (*done)(struct block_req *req, int err);
+    void *opaque; /* the submitter's */
+    /* The back end's, while submitted. */
+    struct block_req *next;
+    struct block *block;
+    uint64_t progress;
+    int result;
+};
+
+struct block_stats {
+    uint64_t ops[BLOCK_NR_OPS], bytes[BLOCK_NR_OPS], errors[BLOCK_NR_OPS];
+};
+
+struct block_ops {
+    /* In range, aligned and allowed: core/block.c has checked. Never calls done() before it returns. */
+    void (*submit)(struct block *block, struct block_req *req);
+    /* Returns when every submitted request is done(). */
+    void (*drain)(struct block *block);
+    /* Drains, releases the image, frees. */
+    void (*close)(struct block *block);
+};
+
+/* Embedded by the back end. */
+struct block {
+    const struct block_ops *ops;
+    struct loop *loop;
+    uint64_t size_bytes;   /* of the medium, multiple of sector_bytes */
+    uint32_t sector_bytes; /* alignment the back end needs: 512 or 4096 */
+    bool read_only, discard;
+    struct block_stats stats;
+    unsigned in_flight;         /* submitted and not yet done() */
+    struct block_req *rejected; /* refused by the checks, oldest first; done() comes from reject_task */
+    struct task reject_task;
+};
+
+/* For back ends: fill in the common part. size_bytes is rounded down to whole sectors. */
+void block_init(struct block *block, const struct block_ops *ops, struct loop *loop, uint64_t size_bytes, uint32_t sector_bytes);
+/* For back ends: a submitted request ended with 0 or -errno; counts it and calls done(). From the loop, drain or close. */
+void block_done(struct block_req *req, int err);
+
+/* Range, alignment and read-only are checked here: a bad request ends in done(-EINVAL, -EROFS), from the loop too. */
+void block_submit(struct block *block, struct block_req *req);
+void block_drain(struct block *block);
+/* Drains and frees; block may be NULL. */
+void block_close(struct block *block);
+static inline bool block_busy(const struct block *block)
+{
+    return block->in_flight > 0;
+}
+
+/* What libxl's drive options say. */
+enum block_cache {
+    BLOCK_WRITEBACK,    /* page cache, guest flushes honoured */
+    BLOCK_WRITETHROUGH, /* each write is flushed */
+    BLOCK_NONE,         /* O_DIRECT */
+    BLOCK_DIRECTSYNC,   /* O_DIRECT and each write flushed */
+    BLOCK_UNSAFE,       /* flushes are ignored */
+};
+
+struct block_open {
+    const char *path; /* or NULL with fd >= 0, which is taken on success */
+    int fd;
+    enum block_cache cache;
+    bool read_only, discard, lock;
+    struct loop *loop;
+    struct log *log;
+};
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * What this host can open. The top of the house fills the tables and passes them down; nothing below knows what kinds exist.
+ */
+#ifndef THINDM_HOST_H
+#define THINDM_HOST_H
+
+#include <thindm/block.h>
+#include <thindm/chr.h>
+#include <thindm/loop.h>
+
+enum chr_kind { CHR_NULL, CHR_FILE, CHR_PTY, CHR_STDIO, CHR_SOCKET };
+
+/* A chardev in words. Strings are the configuration's and outlive everything. */
+struct chr_config {
+    char label[32];
+    enum chr_kind kind;
+    const char *path;  /* file, unix socket */
+    const char *host, *port; /* tcp */
+    int fd;            /* socket: already listening, or -1 */
+    bool server, wait; /* socket: listen; wait for the first client before the start */
+};
+
+struct host {
+    struct loop *loop;
+    struct log *log;
+    void *opaque;
+    /* -errno with a line in the log; the out pointer is the caller's on 0. */
+    int (*chr_open)(struct host *host, const struct chr_config *config, struct chr **out);
+    int (*block_open)(struct host *host, const struct block_open *open, struct block **out);
+    /* A whole file of at most max bytes into malloc()ed memory (ROM images). */
+    int (*read_file)(struct host *host, const char *path, size_t max, uint8_t **data, size_t *len);
+};
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * The QMP monitor: JSON commands on a chr, as QEMU's protocol has them and libxl, xenopsd and libxenstat use them.
+ * Source: QEMU's docs/interop/qmp-spec; xen tools/libs/light/libxl_qmp.c.
+ */
+#ifndef THINDM_QMP_H
+#define THINDM_QMP_H
+
+#include <thindm/chr.h>
+#include <thindm/config.h>
+#include <thindm/util.h>
+
+struct loop;
+
+struct json_writer;
+
+/* The machine as QMP sees it. */
+enum qmp_status { QMP_PRELAUNCH, QMP_RUNNING, QMP_PAUSED, QMP_SHUTDOWN, QMP_SUSPENDED, QMP_INMIGRATE };
+
+/* A drive or chardev in a reply. Strings are the callee's. */
+struct qmp_block_info {
+    const char *device, *file; /* file NULL: no medium */
+    bool removable, locked, tray_open, read_only;
+    struct block_stats stats;
+};
+
+/* What commands do; each returns 0 or -errno, with a line for the error reply in error. opaque is qmp_config.opaque. */
+struct qmp_ops {
+    enum qmp_status (*status)(void *opaque);
+    int (*cont)(void *opaque, char error[CONFIG_ERROR_BYTES]);
+    int (*stop)(void *opaque, char error[CONFIG_ERROR_BYTES]);
+    void (*quit)(void *opaque);
+    int (*reset)(void *opaque, char error[CONFIG_ERROR_BYTES]);
+    int (*wakeup)(void *opaque, char error[CONFIG_ERROR_BYTES]);
+    int (*set_dirty_log)(void *opaque, bool enable);
+    /* fd: taken in any case. */
+    int (*eject)(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
+    int (*change_medium)(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
+    int (*cpu_add)(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES]);
+    /* Fill in number i; false: no such. */
+    bool (*block_info)(void *opaque, unsigned i, struct qmp_block_info *info);
+    bool (*chr_info)(void *opaque, unsigned i, const char **label, const char **filename, bool *open);
+    bool (*cpu_online)(void *opaque, unsigned index);
+    /* Close descriptor: the host's close(). */
+    void (*close_fd)(void *opaque, int fd);
+    /* Wall clock for event time stamps. */
+    void (*wall_clock)(void *opaque, uint64_t *seconds, uint32_t *microseconds);
+};
+
+struct qmp_config {
+    struct loop *loop;
+    struct log *log;
+    const struct qmp_ops *ops;
+    void *opaque;
+    unsigned max_vcpus;
+};
+
+struct qmp;
+
+/* A monitor without a chr yet. *out is the caller's until qmp_destroy(). -ENOMEM or 0. */
+int qmp_create(const struct qmp_config *config, struct qmp **out) WARN_UNUSED;
+/* Serve chr too (not taken; it must be closed before qmp_destroy()). -ENOSPC beyond CONFIG_MAX_MONITORS. */
+int qmp_attach(struct qmp *qmp, struct chr *chr) WARN_UNUSED;
+void qmp_destroy(struct qmp *qmp);
+/* An event to every negotiated client. data: a JSON object as text, or NULL. */
+void qmp_event(struct qmp *qmp, const char *name, const char *data);
+
+#endif
