@@ -49,7 +49,7 @@ struct block {
     bool read_only, discard;
     struct block_stats stats;
     unsigned in_flight;         /* submitted and not yet done() */
-    struct block_req *rejected; /* refused by the checks, oldest first; done() comes from reject_task */
+    struct block_req *rejected; /* refused by the checks (result says why), oldest first; done() comes from reject_task */
     struct task reject_task;
 };
 
@@ -58,7 +58,10 @@ void block_init(struct block *block, const struct block_ops *ops, struct loop *l
 /* For back ends: a submitted request ended with 0 or -errno; counts it and calls done(). From the loop, drain or close. */
 void block_done(struct block_req *req, int err);
 
-/* Range, alignment and read-only are checked here: a bad request ends in done(-EINVAL, -EROFS), from the loop too. */
+/*
+ * Range, alignment and read-only are checked here: a bad request ends in done(-EINVAL, -EROFS; -EOPNOTSUPP: DISCARD
+ * without block->discard), from the loop too. Transfers of no bytes end well without the back end.
+ */
 void block_submit(struct block *block, struct block_req *req);
 void block_drain(struct block *block);
 /* Drains and frees; block may be NULL. */

@@ -12,7 +12,8 @@ enum { BUS_MAX_REGIONS = 255 };
 
 /*
  * off lies inside the region and size is one of .sizes. Wider accesses are split, low part first; narrower ones
- * read all ones and are not written. The bus masks val to size bytes before write() and after read().
+ * read all ones and are not written. The bus masks val to size bytes before write() and after read(). Without a read()
+ * reads give all ones, without a write() writes vanish.
  */
 struct bus_ops {
     uint64_t (*read)(void *opaque, uint64_t off, unsigned size);

@@ -24,9 +24,11 @@ struct loop_host {
 };
 
 /*
- * Busy look-out: look() serves what is there without a
- * system call for waiting and returns true if it served something; sleep() is called right before the loop
- * really sleeps (re-enables notifications) and returns true if something came in meanwhile (the loop won't sleep).
+ * Busy look-out: look() serves what is there without a system call for waiting and returns true if it served
+ * something; the loop calls it at least once per round. Serve requests nowhere else: the function of a notification's
+ * source only acknowledges it, and the look() that follows tells the loop that there is a burst to look out for.
+ * sleep() is called right before the loop really sleeps (re-enables notifications) and returns true if something came
+ * in meanwhile (the loop won't sleep).
  */
 struct loop_watch {
     bool (*look)(void *opaque);
@@ -60,6 +62,8 @@ struct loop {
     uint64_t watch_ns;    /* present length of a look-out, 0 = sleep at once; adapted by core/loop.c */
     uint32_t watch_skip;  /* sleeps until the next trial look-out */
     uint32_t watch_pause; /* what watch_skip starts from; doubles with each vain trial */
+    uint32_t watch_streak; /* rounds that served something since the last sleep */
+    uint64_t watch_polled_ns; /* host time when the host was last asked for ready sources */
     uint64_t frozen_at_ns, frozen_total_ns;
     bool frozen, stop;
     /* Counters for QMP and tests: how often the loop slept, looked out in vain and with success. */

@@ -69,7 +69,9 @@ struct pci_func {
     bool intx_level;
     /* Guest-visible: put SNAP_ARRAY(struct x, pci.config) into the device's table, call pci_restored(). */
     uint8_t config[PCI_CONFIG_BYTES];
-    uint8_t wmask[PCI_CONFIG_BYTES], w1c[PCI_CONFIG_BYTES];
+    /* Per bit: the guest writes it; the guest clears it with a one; only the device changes it (not checked on restore). */
+    uint8_t wmask[PCI_CONFIG_BYTES], w1c[PCI_CONFIG_BYTES], hwmask[PCI_CONFIG_BYTES];
+    uint8_t reset[PCI_CONFIG_BYTES]; /* config after pci_reset() */
 };
 
 #define PCI_UNMAPPED UINT64_MAX
@@ -97,7 +99,10 @@ int pci_attach(struct pci_func *func, struct pci_bus *bus, uint8_t devfn, const 
 void pci_detach(struct pci_func *func);
 /* Reset values, BARs unmapped, line low. Part of the device's reset(). */
 void pci_reset(struct pci_func *func);
-/* After func->config was restored: read-only bits must be what they are here, then map the BARs. 0 or -EINVAL. */
+/*
+ * After func->config was restored: read-only bits must be what they are here, then map the BARs. 0 or -EINVAL. The INTx line is low
+ * then, whatever the status bit said: the device derives it and calls pci_set_intx().
+ */
 int pci_restored(struct pci_func *func) WARN_UNUSED;
 
 /* Level of the function's INTx pin; honours the interrupt disable bit and the status bit [PCI 6.2.2, 6.2.3]. */
@@ -115,12 +120,12 @@ static inline bool pci_is_master(const struct pci_func *func)
 uint32_t pci_config_read(struct pci_bus *bus, uint8_t devfn, unsigned reg, unsigned size);
 void pci_config_write(struct pci_bus *bus, uint8_t devfn, unsigned reg, unsigned size, uint32_t val);
 
-/* MSI capability with 64-bit address [PCI 6.8.1], one message, optional per-vector mask. */
+/* MSI capability with 64-bit address [PCI 6.8.1], one message, optional per-vector mask. All its state is in func->config. */
 struct pci_msi {
     struct pci_func *func;
     struct hv *hv;
     uint8_t cap; /* offset of the capability */
-    bool maskable, pending;
+    bool maskable;
 };
 
 /* Adds the capability at config offset cap (multiple of 4, 0x40 or higher, free). To be called right after pci_attach(). */
