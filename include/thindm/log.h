@@ -34,9 +34,6 @@ void log_vprint(struct log *log, enum log_level level, const char *who, const ch
 /* The same within a budget; how many lines it swallowed is told with the next one that passes. */
 void log_limited(struct log *log, enum log_level level, struct log_rate *rate, const char *who, const char *format, ...)
     PRINTF_LIKE(5, 6);
-/* The same with a budget, for lines that somebody outside can cause. */
-void log_limited(struct log *log, struct log_rate *rate, enum log_level level, const char *who, const char *format, ...)
-    PRINTF_LIKE(5, 6);
 /* Something odd that the guest did, at level warn; limited by the device's own budget. */
 void log_guest(struct device *dev, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Something that went wrong around a device (a failed back end). Not limited. */

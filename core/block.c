@@ -1,0 +1,113 @@
+/* What all disk back ends share: checks, counters, order of completion. See block.h. */
+#include <thindm/block.h>
+
+#include <assert.h>
+#include <errno.h>
+
+static void count_and_finish(struct block_req *req, int err)
+{
+    struct block *block = req->block;
+    assert(block->in_flight > 0);
+    block->in_flight--;
+    if (err) {
+        block->stats.errors[req->op]++;
+    } else {
+        block->stats.ops[req->op]++;
+        block->stats.bytes[req->op] += req->op == BLOCK_FLUSH ? 0 : req->len;
+    }
+    req->done(req, err); /* may submit req again */
+}
+
+static void run_rejected(void *opaque)
+{
+    struct block *block = opaque;
+    struct block_req *req = block->rejected, *next;
+    block->rejected = NULL; /* take the whole queue: what done() submits waits for the next round */
+    for (; req; req = next) {
+        next = req->next;
+        count_and_finish(req, req->result);
+    }
+}
+
+void block_init(struct block *block, const struct block_ops *ops, struct loop *loop, uint64_t size_bytes,
+                uint32_t sector_bytes)
+{
+    assert(is_pow2(sector_bytes));
+    block->ops = ops;
+    block->loop = loop;
+    block->sector_bytes = sector_bytes;
+    block->size_bytes = size_bytes - size_bytes % sector_bytes;
+    block->stats = (struct block_stats){ 0 };
+    block->in_flight = 0;
+    block->rejected = NULL;
+    task_init(&block->reject_task, loop, run_rejected, block);
+}
+
+void block_done(struct block_req *req, int err)
+{
+    count_and_finish(req, err);
+}
+
+static bool vec_matches(const struct block_req *req)
+{
+    uint64_t left = req->len;
+    for (size_t i = 0; i < req->nvec; i++) {
+        if (req->vec[i].len > left)
+            return false;
+        left -= req->vec[i].len;
+    }
+    return left == 0;
+}
+
+static int check(const struct block *block, const struct block_req *req)
+{
+    if (req->op == BLOCK_FLUSH)
+        return 0;
+    if ((req->op == BLOCK_WRITE || req->op == BLOCK_DISCARD) && block->read_only)
+        return -EROFS;
+    if (req->op == BLOCK_DISCARD && !block->discard)
+        return -EOPNOTSUPP;
+    if ((req->offset | req->len) & (block->sector_bytes - 1))
+        return -EINVAL;
+    if (req->offset > block->size_bytes || req->len > block->size_bytes - req->offset)
+        return -EINVAL;
+    return req->op == BLOCK_DISCARD || vec_matches(req) ? 0 : -EINVAL;
+}
+
+void block_submit(struct block *block, struct block_req *req)
+{
+    assert((unsigned)req->op < BLOCK_NR_OPS);
+    req->block = block;
+    req->next = NULL;
+    req->progress = 0;
+    req->result = check(block, req);
+    block->in_flight++;
+    if (req->result == 0 && (req->op == BLOCK_FLUSH || req->len > 0)) {
+        block->ops->submit(block, req);
+        return;
+    }
+    struct block_req **link = &block->rejected;
+    while (*link)
+        link = &(*link)->next;
+    *link = req;
+    task_post(&block->reject_task);
+}
+
+void block_drain(struct block *block)
+{
+    /* done() may submit the next piece: again until nothing is left. */
+    while (block->in_flight > 0) {
+        run_rejected(block);
+        if (block->in_flight > 0)
+            block->ops->drain(block);
+    }
+}
+
+void block_close(struct block *block)
+{
+    if (!block)
+        return;
+    block_drain(block);
+    task_cancel(&block->reject_task);
+    block->ops->close(block);
+}

@@ -1,0 +1,159 @@
+/*
+ * Records of device state: see snapshot.h. A record is id[DEVICE_ID_BYTES], version (16 bits), length of the values (32
+ * bits), the values. A timer is 64 bits: ns left, or all ones if it isn't armed.
+ */
+#include <thindm/snapshot.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <thindm/device.h>
+
+enum { VERSION_AT = DEVICE_ID_BYTES, LENGTH_AT = VERSION_AT + 2, HEAD_BYTES = LENGTH_AT + 4 };
+#define NOT_ARMED UINT64_MAX
+
+void snap_buf_free(struct snap_buf *buf)
+{
+    free(buf->data);
+    *buf = (struct snap_buf){ 0 };
+}
+
+static size_t field_bytes(const struct snap_field *field)
+{
+    return (size_t)field->width * field->count;
+}
+
+/* Bytes of the values that a device of this version saves. */
+static size_t values_bytes(const struct snap_field *fields, uint16_t version)
+{
+    size_t bytes = 0;
+    for (const struct snap_field *field = fields; field && field->kind != SNAP_KIND_END; field++)
+        bytes += field->since <= version ? field_bytes(field) : 0;
+    return bytes;
+}
+
+static int reserve(struct snap_buf *buf, size_t bytes)
+{
+    if (bytes <= buf->cap - buf->len)
+        return 0;
+    size_t cap = 2 * buf->cap > buf->len + bytes ? 2 * buf->cap : buf->len + bytes;
+    uint8_t *data = realloc(buf->data, cap);
+    if (!data)
+        return -ENOMEM;
+    buf->data = data;
+    buf->cap = cap;
+    return 0;
+}
+
+/* Element i of the field in the device's structure. */
+static size_t element_offset(const struct snap_field *field, uint32_t i)
+{
+    return field->offset + i * (field->kind == SNAP_KIND_TIMER ? sizeof(struct timer) : field->width);
+}
+
+static uint64_t element_get(const struct device *dev, const struct snap_field *field, uint32_t i)
+{
+    const void *at = (const uint8_t *)dev + element_offset(field, i);
+    if (field->kind == SNAP_KIND_TIMER) {
+        const struct timer *timer = at;
+        return timer->armed ? min_u64(timer_left(timer), NOT_ARMED - 1) : NOT_ARMED;
+    }
+    switch (field->width) {
+    case 1: return *(const uint8_t *)at;
+    case 2: return *(const uint16_t *)at;
+    case 4: return *(const uint32_t *)at;
+    default: return *(const uint64_t *)at;
+    }
+}
+
+static void element_put(struct device *dev, const struct snap_field *field, uint32_t i, uint64_t val)
+{
+    void *at = (uint8_t *)dev + element_offset(field, i);
+    if (field->kind == SNAP_KIND_TIMER) {
+        timer_cancel(at);
+        if (val != NOT_ARMED)
+            timer_arm(at, val);
+        return;
+    }
+    switch (field->width) {
+    case 1: *(uint8_t *)at = (uint8_t)val; break;
+    case 2: *(uint16_t *)at = (uint16_t)val; break;
+    case 4: *(uint32_t *)at = (uint32_t)val; break;
+    default: *(uint64_t *)at = val; break;
+    }
+}
+
+int snapshot_save_device(const struct device *dev, struct snap_buf *out)
+{
+    const struct snap_field *fields = dev->desc->fields;
+    size_t bytes = values_bytes(fields, dev->desc->version);
+    int err = reserve(out, HEAD_BYTES + bytes);
+    if (err)
+        return err;
+    uint8_t *to = out->data + out->len;
+    memcpy(to, dev->id, DEVICE_ID_BYTES);
+    le16_put(to + VERSION_AT, dev->desc->version);
+    le32_put(to + LENGTH_AT, (uint32_t)bytes);
+    to += HEAD_BYTES;
+    for (const struct snap_field *field = fields; field && field->kind != SNAP_KIND_END; field++) {
+        for (uint32_t i = 0; field->since <= dev->desc->version && i < field->count; i++, to += field->width)
+            le_put(to, field->width, element_get(dev, field, i));
+    }
+    out->len += HEAD_BYTES + bytes;
+    return 0;
+}
+
+/* Are the values all there, and truth values 0 or 1? Nothing is changed before that is known. */
+static int check_values(const struct device *dev, uint16_t version, const uint8_t *from, size_t bytes,
+                        const char **bad_field)
+{
+    for (const struct snap_field *field = dev->desc->fields; field && field->kind != SNAP_KIND_END; field++) {
+        if (field->since > version)
+            continue;
+        *bad_field = field->name;
+        if (field_bytes(field) > bytes)
+            return -EINVAL;
+        for (uint32_t i = 0; field->kind == SNAP_KIND_BOOL && i < field->count; i++) {
+            if (from[i] > 1)
+                return -EINVAL;
+        }
+        from += field_bytes(field);
+        bytes -= field_bytes(field);
+    }
+    *bad_field = NULL;
+    return bytes == 0 ? 0 : -EINVAL;
+}
+
+static void load_values(struct device *dev, uint16_t version, const uint8_t *from)
+{
+    for (const struct snap_field *field = dev->desc->fields; field && field->kind != SNAP_KIND_END; field++) {
+        /* A field that the saved version lacks keeps its reset value. */
+        for (uint32_t i = 0; field->since <= version && i < field->count; i++, from += field->width)
+            element_put(dev, field, i, le_get(from, field->width));
+    }
+}
+
+int snapshot_restore_device(struct device *dev, struct snap_buf *in, const char **bad_field)
+{
+    const char *none;
+    if (!bad_field)
+        bad_field = &none;
+    *bad_field = NULL;
+    if (in->pos > in->len || in->len - in->pos < HEAD_BYTES)
+        return -EINVAL;
+    const uint8_t *head = in->data + in->pos;
+    uint16_t version = le16_get(head + VERSION_AT);
+    size_t bytes = le32_get(head + LENGTH_AT);
+    if (memcmp(head, dev->id, DEVICE_ID_BYTES) != 0 || version == 0)
+        return -EINVAL;
+    if (version > dev->desc->version)
+        return -ENOTSUP;
+    if (bytes > in->len - in->pos - HEAD_BYTES)
+        return -EINVAL;
+    int err = check_values(dev, version, head + HEAD_BYTES, bytes, bad_field);
+    if (err)
+        return err;
+    load_values(dev, version, head + HEAD_BYTES);
+    in->pos += HEAD_BYTES + bytes;
+    return dev->desc->restored ? dev->desc->restored(dev) : 0;
+}
