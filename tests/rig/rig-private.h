@@ -1,0 +1,17 @@
+/* What the files of the rig share. */
+#ifndef THINDM_RIG_PRIVATE_H
+#define THINDM_RIG_PRIVATE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "rig.h"
+
+extern const struct loop_host rig_clock;
+extern const struct hv_ops rig_hv_ops;
+
+#endif
