@@ -1,0 +1,292 @@
+/* -drive and -device: disks, CDs, the VGA card, and by name all that thindm does not emulate. */
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Models without a device of their own here. A word list per reason, so that each is refused by its own name. */
+static const struct {
+    const char *models, *why;
+} refused[] = {
+    { "rtl8139|e1000|e1000-82540em|e1000e|virtio-net|virtio-net-pci|ne2k_pci|ne2k_isa|pcnet|vmxnet3|i82551|i82557b|"
+      "i82559er|igb|tulip",
+      "network cards are not emulated yet" },
+    { "cirrus-vga|isa-cirrus-vga", "the Cirrus card is not emulated yet; there is VGA" },
+    { "qxl|qxl-vga|usb-redir", "SPICE is not supported" },
+    { "bochs-display|virtio-vga|virtio-gpu-pci|secondary-vga|isa-vga|ati-vga|vmware-svga",
+      "this display card is not emulated; there is VGA" },
+    { "piix3-usb-uhci|piix4-usb-uhci|ich9-usb-ehci1|ich9-usb-uhci1|ich9-usb-uhci2|ich9-usb-uhci3|usb-ehci|nec-usb-xhci|"
+      "qemu-xhci|pci-ohci|usb-tablet|usb-mouse|usb-kbd|usb-hub|usb-host|usb-storage|usb-wacom-tablet",
+      "USB is not emulated yet" },
+    { "intel-hda|ich9-intel-hda|hda-duplex|hda-micro|hda-output|ac97|AC97|es1370|ES1370|sb16|adlib|cs4231a|gus",
+      "sound is not emulated yet" },
+    { "lsi|lsi53c895a|lsi53c810|scsi-hd|scsi-cd|scsi-disk|scsi-generic|megasas|mptsas1068|pvscsi|virtio-scsi-pci",
+      "SCSI is not emulated yet" },
+    { "ahci|ich9-ahci", "AHCI is not emulated yet" },
+    { "nvme|nvme-ns", "NVMe is not emulated yet" },
+    { "virtio-blk-pci|virtio-serial|virtio-serial-pci|virtserialport|virtconsole|virtio-rng-pci|virtio-balloon-pci",
+      "virtio devices are not emulated yet" },
+    { "xen-platform", "the Xen platform device comes with -machine xenfv only" },
+    { "xen-pvdevice", "the Xen PV device is not emulated yet" },
+    { "xen-pci-passthrough|vfio-pci", "PCI pass-through is not supported" },
+    { "isa-debugcon", "the debug console is not there yet" },
+    { "tpm-crb|tpm-tis", "TPMs are not emulated" },
+    { "floppy|isa-fdc", "floppy drives are not emulated yet" },
+};
+
+static const struct {
+    const char *name;
+    enum block_cache cache;
+} caches[] = {
+    { "writeback", BLOCK_WRITEBACK },
+    { "writethrough", BLOCK_WRITETHROUGH },
+    { "none", BLOCK_NONE },
+    { "off", BLOCK_NONE },
+    { "directsync", BLOCK_DIRECTSYNC },
+    { "unsafe", BLOCK_UNSAFE },
+};
+
+static void drive_cache(struct options *o, const char *text, struct config_drive *d)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(caches); i++) {
+        if (!strcmp(caches[i].name, text)) {
+            d->cache = caches[i].cache;
+            return;
+        }
+    }
+    option_fail(o, "cache=%.64s is not supported", text);
+}
+
+static void drive_file(struct options *o, struct option_list *l, struct config_drive *d)
+{
+    const char *file = option_list_text(l, "file"), *format = option_list_text(l, "format");
+    if (format && !option_word("raw|host_device|host_cdrom|file", format))
+        option_fail(o, "format=%.64s: only raw images can be opened yet", format);
+    if (!file || !*file)
+        return;
+    /* nbd:..., rbd:..., json:{...}: a colon before the first slash. */
+    if (file[strcspn(file, ":/")] == ':')
+        option_fail(o, "file=%.64s: only local files and devices can be opened yet", file);
+    d->path = file;
+}
+
+/* What both kinds of -drive have. */
+static void drive_keys(struct options *o, struct option_list *l, struct config_drive *d)
+{
+    const char *cache = option_list_text(l, "cache"), *discard = option_list_text(l, "discard");
+    const char *id = option_list_text(l, "id");
+    d->present = true;
+    drive_file(o, l, d);
+    if (id)
+        option_id(o, id, d->id);
+    if (cache)
+        drive_cache(o, cache, d);
+    if (discard && !option_word("ignore|off|unmap|on", discard))
+        option_fail(o, "discard=%.64s is not supported", discard);
+    d->discard = discard && option_word("unmap|on", discard);
+    bool read_only = option_list_bool(l, "readonly", false);
+    d->read_only = option_list_bool(l, "read-only", read_only) || d->cdrom;
+    option_list_only(l, "auto-read-only", "on|off");
+    option_list_only(l, "aio", "threads|native|io_uring");
+    option_list_only(l, "werror", "report");
+    option_list_only(l, "rerror", "report");
+    option_list_only(l, "detect-zeroes", "off");
+    option_list_only(l, "snapshot", "off");
+    option_list_end(l);
+}
+
+static void name_drive(struct config_drive *d, unsigned index)
+{
+    if (!*d->id)
+        snprintf(d->id, sizeof(d->id), "ide%u-%s%u", index / 2 % 2, d->cdrom ? "cd" : "hd", index % 2);
+}
+
+static void add_ide(struct options *o, const struct config_drive *d, unsigned index)
+{
+    if (o->config->ide[index].present)
+        option_fail(o, "bus ide.%u unit %u has a drive already", index / 2, index % 2);
+    else
+        o->config->ide[index] = *d;
+}
+
+static void add_pending(struct options *o, const struct config_drive *d, bool cdrom)
+{
+    if (!*d->id) {
+        option_fail(o, "if=none needs id=");
+        return;
+    }
+    for (unsigned i = 0; i < o->nr_drives; i++)
+        if (!strcmp(o->drives[i].drive.id, d->id))
+            option_fail(o, "id '%s' is there twice", d->id);
+    if (o->nr_drives == OPTIONS_MAX_DRIVES)
+        option_fail(o, "more than %d drives", OPTIONS_MAX_DRIVES);
+    else
+        o->drives[o->nr_drives++] = (struct options_drive){ .drive = *d, .cdrom = cdrom };
+}
+
+void option_drive(struct options *o, const struct option_row *row, const char *value)
+{
+    struct option_list l;
+    struct config_drive d = { .cache = BLOCK_WRITEBACK };
+    uint64_t index = 0;
+    option_list(&l, o, value, "file");
+    const char *where = option_list_text(&l, "if"), *media = option_list_text(&l, "media");
+    if (media && !option_word("disk|cdrom", media))
+        option_fail(o, "media=%.64s is not supported", media);
+    bool cdrom = media && !strcmp(media, "cdrom");
+    if (where && !option_word("ide|none", where)) {
+        option_fail(o, "if=%.64s: only ide and none are emulated yet", where);
+        return;
+    }
+    bool ide = !where || !strcmp(where, "ide");
+    d.cdrom = ide && cdrom;
+    bool indexed = ide && option_list_number(&l, "index", 0, CONFIG_MAX_IDE - 1, &index);
+    drive_keys(o, &l, &d);
+    if (o->err)
+        return;
+    if (!ide) {
+        add_pending(o, &d, cdrom);
+        return;
+    }
+    while (!indexed && index < CONFIG_MAX_IDE - 1 && o->config->ide[index].present)
+        index++;
+    name_drive(&d, (unsigned)index);
+    add_ide(o, &d, (unsigned)index);
+}
+
+static void device_ide(struct options *o, struct option_list *l, bool cdrom)
+{
+    struct options_ide ide = { .cdrom = cdrom };
+    uint64_t unit = 0;
+    const char *bus = option_list_text(l, "bus"), *id = option_list_text(l, "id");
+    ide.drive = option_list_text(l, "drive");
+    if (!bus || !option_word("ide.0|ide.1", bus))
+        option_fail(o, "bus=%.64s: needs ide.0 or ide.1", bus ? bus : "");
+    if (!option_list_number(l, "unit", 0, 1, &unit))
+        option_fail(o, "needs unit=0 or unit=1");
+    option_list_only(l, "bios-chs-trans", "auto");
+    option_list_end(l);
+    if (id)
+        option_id(o, id, ide.id);
+    if (!o->err && o->nr_ides == CONFIG_MAX_IDE)
+        option_fail(o, "more than %d drives", CONFIG_MAX_IDE);
+    if (o->err)
+        return;
+    ide.index = (unsigned)((!strcmp(bus, "ide.1") ? 2 : 0) + unit);
+    o->ides[o->nr_ides++] = ide;
+}
+
+/* addr=S[.F], hexadecimal with or without 0x; the card has function 0 only. */
+static void vga_addr(struct options *o, const char *text)
+{
+    char slot[8], hex[10];
+    uint64_t number;
+    size_t len = strcspn(text, ".");
+    bool function_0 = !text[len] || !strcmp(text + len, ".0") || !strcmp(text + len, ".0x0");
+    snprintf(slot, sizeof(slot), "%.*s", len < sizeof(slot) ? (int)len : (int)sizeof(slot), text);
+    bool prefixed = slot[0] == '0' && (slot[1] == 'x' || slot[1] == 'X');
+    snprintf(hex, sizeof(hex), "0x%s", slot + (prefixed ? 2 : 0));
+    if (!function_0 || !option_number(hex, &number) || number > 31) {
+        option_fail(o, "addr=%.64s is not the address of a slot", text);
+        return;
+    }
+    o->vga_slot = (unsigned)number;
+    o->vga_slot_given = true;
+}
+
+static void device_vga(struct options *o, struct option_list *l)
+{
+    struct config *config = o->config;
+    uint64_t mib = 16, bytes = MIB;
+    char unused[OPTIONS_ID_BYTES];
+    const char *addr = option_list_text(l, "addr"), *id = option_list_text(l, "id");
+    option_list_number(l, "vgamem_mb", 0, UINT32_MAX, &mib);
+    config->vga_romfile = option_list_text(l, "romfile");
+    /* Without the BAR the ROM would need another way into the guest. */
+    option_list_only(l, "rombar", config->vga_romfile && !*config->vga_romfile ? "0|1|on|off" : "1|on");
+    option_list_only(l, "bus", "pci.0");
+    option_list_end(l);
+    if (id)
+        option_id(o, id, unused);
+    if (addr)
+        vga_addr(o, addr);
+    if (config->vga != VGA_NONE)
+        option_fail(o, "there is a VGA card already");
+    config->vga = VGA_STD;
+    while (bytes < mib * MIB && bytes < 512 * MIB) /* as stock rounds and clamps; libxl doesn't check */
+        bytes *= 2;
+    config->vga_bytes = bytes;
+}
+
+void option_device(struct options *o, const struct option_row *row, const char *value)
+{
+    struct option_list l;
+    option_list(&l, o, value, "driver");
+    const char *model = option_list_text(&l, "driver");
+    if (!model || !*model) {
+        option_fail(o, "model missing");
+        return;
+    }
+    option_context(o, "-device %.36s", model);
+    if (!strcmp(model, "VGA"))
+        device_vga(o, &l);
+    else if (option_word("ide-hd|ide-cd", model))
+        device_ide(o, &l, !strcmp(model, "ide-cd"));
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        if (option_word(refused[i].models, model))
+            option_fail(o, "%s", refused[i].why);
+    if (!option_word("VGA|ide-hd|ide-cd", model))
+        option_fail(o, "unknown device");
+}
+
+void option_vga(struct options *o, const struct option_row *row, const char *value)
+{
+    if (!strcmp(value, "std"))
+        o->config->vga = VGA_STD;
+    else if (!strcmp(value, "none"))
+        o->config->vga = VGA_NONE;
+    else
+        option_fail(o, "'%.64s' is not emulated yet; there is std", value);
+}
+
+static void finish_ide(struct options *o, const struct options_ide *ide)
+{
+    struct config_drive d = { .present = true, .cache = BLOCK_WRITEBACK };
+    option_context(o, "-device ide-%s", ide->cdrom ? "cd" : "hd");
+    if (ide->drive) {
+        unsigned i = 0;
+        while (i < o->nr_drives && strcmp(o->drives[i].drive.id, ide->drive))
+            i++;
+        if (i == o->nr_drives || o->drives[i].used) {
+            option_fail(o, "drive=%.64s: no -drive if=none has this id, or another -device uses it", ide->drive);
+            return;
+        }
+        if (o->drives[i].cdrom && !ide->cdrom) {
+            option_fail(o, "drive=%.64s: has media=cdrom", ide->drive);
+            return;
+        }
+        o->drives[i].used = true;
+        d = o->drives[i].drive;
+    }
+    d.cdrom = ide->cdrom;
+    d.read_only = d.read_only || d.cdrom;
+    memcpy(d.qdev_id, ide->id, sizeof(d.qdev_id));
+    name_drive(&d, ide->index);
+    add_ide(o, &d, ide->index);
+}
+
+void option_finish_devices(struct options *o)
+{
+    for (unsigned i = 0; i < o->nr_ides; i++)
+        finish_ide(o, &o->ides[i]);
+    for (unsigned i = 0; i < o->nr_drives; i++) {
+        option_context(o, "-drive %s", o->drives[i].drive.id);
+        if (!o->drives[i].used)
+            option_fail(o, "if=none, and no -device uses it");
+    }
+    /* Slots are given out in the order of argv and nothing else takes one: the card has the first free one. */
+    unsigned slot = o->config->machine == MACHINE_XENFV ? 3 : 2;
+    option_context(o, "-device VGA");
+    if (o->vga_slot_given && o->vga_slot != slot)
+        option_fail(o, "addr=%x: the card is in slot %x of this machine", o->vga_slot, slot);
+}

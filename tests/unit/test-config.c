@@ -1,0 +1,81 @@
+/* Rules across options. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <thindm/config.h>
+
+static void expect(const struct config *config, const char *want)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    assert_int_equal(config_check(config, error), *want ? -EINVAL : 0);
+    assert_string_equal(error, want);
+}
+
+static void defaults(void **state)
+{
+    struct config c;
+    config_init(&c);
+    assert_int_equal(c.domid, -1);
+    assert_int_equal(c.vcpus, 1);
+    assert_int_equal(c.max_vcpus, 1);
+    assert_int_equal(c.ram_bytes, 128 * MIB);
+    assert_string_equal(c.boot_order, "cad");
+    expect(&c, "-xen-domid: missing; thindm needs the domain to serve");
+    c.domid = 1;
+    expect(&c, "");
+    config_free(&c);
+}
+
+static void no_machine_no_domain(void **state)
+{
+    struct config c;
+    config_init(&c);
+    c.machine = MACHINE_NONE;
+    expect(&c, "");
+    c.domid = 1;
+    expect(&c, "-machine none: can't serve a domain, but -xen-domid is given");
+}
+
+static void more_cpus_than_possible(void **state)
+{
+    struct config c;
+    config_init(&c);
+    c.domid = 1;
+    c.vcpus = 3;
+    c.max_vcpus = 2;
+    expect(&c, "-smp: 3 CPUs are more than maxcpus=2");
+}
+
+static void drives(void **state)
+{
+    struct config c;
+    config_init(&c);
+    c.domid = 1;
+    c.ide[0] = (struct config_drive){ .present = true, .id = "ide0-hd0" };
+    expect(&c, "-drive ide0-hd0: a disk needs a file; only CD drives can be empty");
+    c.ide[0].path = "/x";
+    expect(&c, "");
+    c.ide[0].read_only = true;
+    expect(&c, "-drive ide0-hd0: IDE disks can't be read-only; only CD drives are");
+    c.ide[0].read_only = false;
+    c.ide[3] = (struct config_drive){ .present = true, .cdrom = true, .read_only = true, .id = "ide0-hd0" };
+    expect(&c, "-drive ide0-hd0: two drives have this id");
+    strcpy(c.ide[3].id, "cd");
+    expect(&c, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(no_machine_no_domain),
+        cmocka_unit_test(more_cpus_than_possible),
+        cmocka_unit_test(drives),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
