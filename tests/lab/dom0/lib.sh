@@ -58,23 +58,26 @@ END
 cd_disk='"format=raw,vdev=hdc,devtype=cdrom,access=ro,target=/lab/guest.iso"'
 hard_disk='"format=raw,vdev=hda,access=rw,backendtype=qdisk,target=/lab/guest.img"'
 
-# create [LINE...]: start a guest; $domid and $pid (of the device model) are set. Fails if xl does.
+# create [LINE...]: start a guest; $domid and $pid (of the device model) are set. The case ends here if xl fails.
 create() {
     guest_config "$@" >/run/lab/guest.cfg
     rm -f /run/lab/spawn
-    nodewatch >>/run/lab/nodewatch &
+    nodewatch >>/run/lab/nodewatch 2>&1 &
     local watcher=$!
-    serialclock $serial /run/lab/spawn "Linux version" "LAB init" >/run/lab/serialclock &
+    serialclock $serial /run/lab/spawn "Linux version" "LAB init" >/run/lab/serialclock 2>&1 &
+    clock=$!
     now >/run/lab/created
     if ! xl -vvv create /run/lab/guest.cfg >>/run/lab/xl.log 2>&1; then
-        kill $watcher
-        return 1
+        fail created "$(grep -v ' debug: ' /run/lab/xl.log | tail -n 1)"
+        exit 1
     fi
     kill $watcher
     domid=$(xl domid guest)
     pid=$(cut -d ' ' -f 2 /run/lab/spawn)
+    pass created
 }
 
+not() { ! "$@"; }
 said() { grep -q "$1" $serial; }
 gone() { ! xl domid guest; }
 
@@ -103,3 +106,65 @@ start_figures() {
     figure create_to_init "$(milliseconds "$created" "$(awk '$1 == 2 { print $2 }' /run/lab/serialclock)")" ms
     figure cpu_until_init "$(milliseconds 0 "$(awk '$1 == 2 { print $3 }' /run/lab/serialclock)")" ms
 }
+
+# What the device model $pid costs. Guest memory it has mapped is the guest's, not its own.
+cpu_ns() { cat /proc/$pid/task/*/schedstat | awk '{ s += $1 } END { printf "%.0f", s }'; }
+wakeups() { cat /proc/$pid/task/*/status | awk '/^voluntary_ctxt/ { s += $2 } END { print s }'; }
+pss_kib() {
+    awk '/^[0-9a-f]+-[0-9a-f]+ / { guest = /\/(dev|proc)\/xen\/privcmd/ } /^Pss:/ && !guest { s += $2 } END { print s }' \
+        /proc/$pid/smaps
+}
+
+# The guest of one boot sector (guest/tiny.S) on a pty: sends back what it gets, obeys r, c and p.
+tiny_disk='"format=raw,vdev=hda,access=rw,backendtype=qdisk,target=/lab/tiny.img"'
+tiny_create() {
+    create "disk=[$tiny_disk]" 'boot="c"' 'serial="pty"'
+    kill $clock
+    tiny_connect
+}
+# Find the pty of the current domain and read from it.
+tiny_connect() {
+    tty=
+    wait_until 60 tiny_tty || return 1
+    tty=$(tiny_tty)
+    stty -F "$tty" raw -echo
+    : >/run/lab/pty
+    cat "$tty" >>/run/lab/pty &
+    tiny_reader=$!
+}
+tiny_tty() { xenstore-read "/local/domain/$domid/serial/0/tty"; }
+tiny_echoes() {
+    local before
+    before=$(wc -c </run/lab/pty)
+    printf x >"$tty"
+    usleep 200000
+    [ "$(wc -c </run/lab/pty)" -gt "$before" ]
+}
+# tiny_reboot LETTER: the guest resets itself; its successor is found and talks.
+tiny_reboot() {
+    local old=$domid
+    printf "$1" >"$tty"
+    wait_until 60 new_domid "$old" || return 1
+    kill $tiny_reader
+    domid=$(xl domid guest)
+    tiny_connect || return 1
+    wait_until 60 tiny_echoes || return 1
+    pid=$(xenstore-read "/local/domain/$domid/image/device-model-pid")
+}
+new_domid() {
+    local id
+    id=$(xl domid guest) && [ "$id" != "$1" ]
+}
+
+# Nothing of domain $1 and its device model, process $2, is left.
+nothing_left() {
+    wait_until 20 nothing_left_now "$@" || nothing_left_now "$@"
+}
+nothing_left_now() {
+    if kill -0 "$2" 2>/dev/null; then echo "process $2 lives"; return 1; fi
+    if xenstore-read "/local/domain/0/device-model/$1/state" 2>/dev/null; then echo "xenstore node"; return 1; fi
+    if [ "$(xenstore-list /local/domain/0/device-model 2>/dev/null | grep -x "$1")" ]; then echo "xenstore folder"; return 1; fi
+    if ls /run/xen/*-"$1" 2>/dev/null; then return 1; fi
+}
+# Open files of the daemons a leaking device model would show up in.
+daemon_fds() { ls /proc/"$(cat /run/xenstored.pid)"/fd /proc/"$(pidof xenconsoled)"/fd | wc -l; }

@@ -1,4 +1,4 @@
 # From the CD through firmware and boot loader to user space, and off again.
-check created create "disk=[$cd_disk]" 'boot="d"'
+create "disk=[$cd_disk]" 'boot="d"'
 guest_ends 600
 start_figures

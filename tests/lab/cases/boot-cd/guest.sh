@@ -4,6 +4,3 @@ run_case() {
     inventory
     portclock
 }
-cd_readable() {
-    mount -t iso9660 -o ro /dev/sr0 /mnt && cd /mnt && sha256sum -c /known.sha256
-}

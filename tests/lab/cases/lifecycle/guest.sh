@@ -1,0 +1,4 @@
+run_case() {
+    echo "LAB idle"
+    sleep 1000
+}
