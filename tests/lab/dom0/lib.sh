@@ -98,13 +98,20 @@ milliseconds() { awk "BEGIN { printf \"%.1f\", ($2 - $1) / 1e6 }"; }
 
 # Start-up time, and time and CPU use of the boot, of the guest created last.
 start_figures() {
-    local began created
+    local began created running
     began=$(awk -v d="$domid" '$1 == d { print $3 }' /run/lab/spawn)
+    running=$(awk -v d="$domid" '$2 == d && $3 == "running" { print $1; exit }' /run/lab/nodewatch)
     created=$(cat /run/lab/created)
-    figure spawn_to_running "$(milliseconds "$began" "$(awk -v d="$domid" '$2 == d && $3 == "running" { print $1; exit }' /run/lab/nodewatch)")" ms
+    figure spawn_to_running "$(milliseconds "$began" "$running")" ms
     figure create_to_kernel "$(milliseconds "$created" "$(awk '$1 == 1 { print $2 }' /run/lab/serialclock)")" ms
     figure create_to_init "$(milliseconds "$created" "$(awk '$1 == 2 { print $2 }' /run/lab/serialclock)")" ms
     figure cpu_until_init "$(milliseconds 0 "$(awk '$1 == 2 { print $3 }' /run/lab/serialclock)")" ms
+}
+
+usage_figures() {
+    cp /proc/$pid/smaps /run/lab/smaps
+    figure pss "$(pss_kib)" KiB
+    figure threads "$(ls /proc/$pid/task | wc -l)" threads
 }
 
 # What the device model $pid costs. Guest memory it has mapped is the guest's, not its own.

@@ -1,11 +1,11 @@
-# What the guest sees of its machine, one fact a line. Left out are only counts, and addresses that no hardware fixes:
-# BARs are shown by kind and size, as firmware and guest may place them anywhere.
+# What the guest sees of its machine, one fact a line. Left out are counts, the guest's own memory, and numbers Linux
+# hands out itself (event channels).
 
 inventory() {
     echo "LAB inventory"
     pci_functions
     sed 's/^/ioport /' /proc/ioports
-    sed 's/^/iomem /' /proc/iomem | iomem_kinds
+    sed '/System RAM$/d; / Kernel /d; s/^/iomem /' /proc/iomem
     interrupts
     drives
     echo "LAB end"
@@ -26,10 +26,13 @@ pci_functions() {
     cd /
 }
 
-# Interrupt lines with controller and devices, without the counts (one column per CPU).
+# Interrupt lines with controller and devices, without the counts (one column per CPU). Lines of event channels have
+# numbers that depend on the order of events.
 interrupts() {
     awk 'NR == 1 { cpus = NF; next }
-         { line = "interrupt " $1; for (i = cpus + 2; i <= NF; i++) line = line " " $i; print line }' /proc/interrupts
+         { line = "interrupt " $1; for (i = cpus + 2; i <= NF; i++) line = line " " $i
+           if (line ~ /xen-(percpu|dyn)/) sub(/[0-9]+:/, "-", line)
+           print line }' /proc/interrupts
 }
 
 # Names and sizes; the model string is the maker's own business.

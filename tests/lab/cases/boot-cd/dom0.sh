@@ -1,4 +1,7 @@
 # From the CD through firmware and boot loader to user space, and off again.
 create "disk=[$cd_disk]" 'boot="d"'
-guest_ends 600
+if wait_until 600 said "^LAB up"; then
+    usage_figures
+fi
+guest_ends 60
 start_figures

@@ -3,4 +3,6 @@ run_case() {
     check cd-readable cd_readable
     inventory
     portclock
+    echo "LAB up"
+    sleep 5 # for Dom0 to look at the device model
 }

@@ -10,10 +10,8 @@ if wait_until 600 said "^LAB idle"; then
     wakeups=$(($(wakeups) - wakeups))
     figure idle_wakeups "$(awk "BEGIN { printf \"%.2f\", $wakeups / 30 }")" 1/s
     figure idle_cpu "$(milliseconds 0 $cpu)" ms/30s
-    figure pss "$(pss_kib)" KiB
-    figure threads "$(ls /proc/$pid/task | wc -l)" threads
+    usage_figures
     # The stock model polls; half a second of CPU time in thirty is where "idle" ends for anybody.
     check device-model-idle [ $cpu -lt 500000000 ]
-    cp /proc/$pid/smaps /run/lab/smaps
 fi
 guest_ends 300
