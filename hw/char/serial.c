@@ -162,8 +162,8 @@ static uint8_t rx_pop(struct serial *s)
 }
 
 /*
- * The line falls and rises again for each write: THRE is reset by a write as well as by reading IIR [NS 8.6], and behind
- * an edge-triggered controller a driver that only writes needs the new edge.
+ * The line falls and rises again for each write: THRE is reset by a write as well as by reading IIR [NS 8.6], and
+ * behind an edge-triggered controller a driver that only writes needs the new edge.
  */
 static void transmit(struct serial *s, const uint8_t *buf, size_t count)
 {
@@ -326,7 +326,7 @@ static void serial_recv(void *opaque, const uint8_t *buf, size_t len)
 static void serial_reset(struct device *dev)
 {
     struct serial *s = container_of(dev, struct serial, dev);
-    /* Divisor and MCR as the machine's firmware contract has them; the chip leaves the divisor undefined [NS table 1]. */
+    /* Divisor and MCR as guests of this board know them; the chip leaves the divisor undefined [NS table 1]. */
     s->divisor = DIVISOR_9600;
     s->ier = s->fcr = s->lcr = s->scr = 0;
     s->mcr = MCR_OUT2;
