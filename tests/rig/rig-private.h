@@ -2,13 +2,6 @@
 #ifndef THINDM_RIG_PRIVATE_H
 #define THINDM_RIG_PRIVATE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "rig.h"
 
 extern const struct loop_host rig_clock;

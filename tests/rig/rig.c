@@ -44,11 +44,14 @@ void rig_free(struct rig *r)
     device_free(r->dev);
     chr_close(r->chr);
     snap_buf_free(&r->saved);
+    /* Nothing may outlive the device. */
+    assert_int_equal(r->ports.nr_regions, 0);
+    assert_int_equal(r->memory.nr_regions, 0);
+    assert_null(r->loop.timers);
+    assert_null(r->loop.tasks);
     mem_finish(&r->mem);
     bus_finish(&r->memory);
     bus_finish(&r->ports);
-    assert_null(r->loop.timers); /* nothing may outlive the device */
-    assert_null(r->loop.tasks);
     free(r->vram);
     free(r->ram);
     free(r);

@@ -5,6 +5,14 @@
 #ifndef THINDM_RIG_H
 #define THINDM_RIG_H
 
+/* cmocka.h wants these before it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <thindm/block.h>
 #include <thindm/bus.h>
 #include <thindm/chr.h>
