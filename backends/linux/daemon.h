@@ -16,13 +16,14 @@ struct runas {
     unsigned nr_groups;
 };
 
-/* "name" (the user's own groups) or "uid:gid" in decimal (no other group). 0, or -EINVAL, -ENOENT with one line in error; uid 0 is refused. */
+/* "name" (the user's own groups) or "uid:gid" in decimal (no other group). 0, or -EINVAL, -ENOENT with one line in
+ * error; uid 0 is refused. */
 int runas_parse(const char *text, struct runas *runas, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 
 /*
- * chroot_dir and runas may each be NULL. In this order: chroot, groups, group, user, then a check that uid 0 is out of reach; new files
- * are private and no exec() can gain anything from then on. Everything that needs a path or a right must be open already.
- * 0, or -errno with one line in error: the process is then half-way and must end.
+ * chroot_dir and runas may each be NULL. In this order: chroot, groups, group, user, then a check that uid 0 is out of
+ * reach; new files are private and no exec() can gain anything from then on. Everything that needs a path or a right
+ * must be open already. 0, or -errno with one line in error: the process is then half-way and must end.
  */
 int privileges_drop(const char *chroot_dir, const struct runas *runas, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 

@@ -14,9 +14,9 @@ struct log_file {
 };
 
 /*
- * Open path (truncated, as -D does), or stderr for NULL. On stderr the variable XEN_QEMU_CONSOLE_LIMIT (bytes) bounds what is
- * ever written. Lines are one write() each; a full disk, a vanished reader or one that doesn't read costs lines, not time.
- * 0, or -errno of the open; log_file is usable (on stderr) even then.
+ * Open path (truncated, as -D does), or stderr for NULL. On stderr the variable XEN_QEMU_CONSOLE_LIMIT (bytes) bounds
+ * what is ever written. Lines are one write() each; a full disk, a vanished reader or one that doesn't read costs
+ * lines, not time. 0, or -errno of the open; log_file is usable (on stderr) even then.
  */
 int log_file_init(struct log_file *log_file, const char *path, enum log_level level) WARN_UNUSED;
 void log_file_finish(struct log_file *log_file);
