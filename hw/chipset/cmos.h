@@ -23,13 +23,13 @@ struct cmos_config {
     const char *id;
     struct bus *ports;
     uint64_t ram_below_4g_bytes, ram_above_4g_bytes;
-    const char *boot_order;                   /* letters a b c d n, the first three count; others are skipped; NULL: none */
+    const char *boot_order;                   /* letters a b c d n, of which three count; NULL: none */
     struct cmos_drive drives[CMOS_NR_DRIVES]; /* primary master, slave, secondary master, slave */
     unsigned vcpus;                           /* at start, at least 1 */
     unsigned century;                         /* 19, 20 ... 99: the year / 100 */
 };
 
-/* Claim ports 70-71 and fill the bytes. 0, -ENOMEM, -EEXIST (ports taken; nothing is left behind). Calls nobody back. */
+/* Claim ports 70-71, fill the bytes. 0, -ENOMEM, -EEXIST (ports taken; nothing is left behind). Calls nobody back. */
 int cmos_create(const struct cmos_config *config, struct device **out) WARN_UNUSED;
 
 /* A byte 0e-7f as the guest sees it; others are ignored and read ff. Bytes survive a reset: they have a battery. */

@@ -1,6 +1,6 @@
 /*
  * The two ISA DMA controllers of a PC with their page registers: channels 0-3 move bytes, 5-7 words, 4 cascades.
- * Source: Intel 8237A, order 231466; Intel 82371SB (PIIX3), order 290550, 2.5.1.
+ * Source: Intel 8237A, order 231466; Intel 82371SB (PIIX3), order 290550, the DMA registers.
  */
 #ifndef THINDM_DMA8237_H
 #define THINDM_DMA8237_H

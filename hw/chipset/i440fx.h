@@ -1,6 +1,6 @@
 /*
  * The 440FX host bridge, PCI function 00:00.0, with the configuration ports cf8-cff.
- * Source: Intel 82441FX, order 290549, chapter 3; PCI 3.0, 3.2.2.3.
+ * Source: Intel 82441FX, order 290549; PCI 3.0, 3.2.2.3.
  */
 #ifndef THINDM_I440FX_H
 #define THINDM_I440FX_H
@@ -25,9 +25,9 @@ struct i440fx_config {
 int i440fx_create(const struct i440fx_config *config, struct device **out) WARN_UNUSED;
 
 /*
- * Byte port cf9 lies between the bytes of cf8 but is the south bridge's reset control register: a one-byte access there goes
- * to these functions. NULL for both: nobody's (ones). dev comes from i440fx_create(). Used by piix3_create().
- * Source: Intel 82371SB, order 290550, 2.5.4 (RC register).
+ * Byte port cf9 lies between the bytes of cf8 but is the south bridge's reset control register: a one-byte access there
+ * goes to these functions. NULL for both: nobody's (ones). dev comes from i440fx_create(). Used by piix3_create().
+ * Source: Intel 82371SB, order 290550, RC.
  */
 void i440fx_bind_reset_control(struct device *dev, uint8_t (*read)(void *opaque),
                                void (*write)(void *opaque, uint8_t val), void *opaque);

@@ -1,6 +1,6 @@
 /*
  * The PIIX3 ISA bridge, PCI function 0 of its slot: PIRQ routing and the reset control register.
- * Source: Intel 82371SB (PIIX3), order 290550, 2.2 and 2.5.4.
+ * Source: Intel 82371SB (PIIX3), order 290550, PIRQRC and RC.
  */
 #ifndef THINDM_PIIX3_H
 #define THINDM_PIIX3_H
@@ -22,8 +22,8 @@ struct piix3_config {
 };
 
 /*
- * Put the bridge on the bus. 0, -ENOMEM, -EEXIST (devfn taken; nothing is left behind). Doesn't call the hypervisor: its
- * routes are 0 at first or just restored, and restored() sends them.
+ * Put the bridge on the bus. 0, -ENOMEM, -EEXIST (devfn taken; nothing is left behind). Doesn't call the hypervisor:
+ * its routes are 0 at first or just restored, and restored() sends them.
  */
 int piix3_create(const struct piix3_config *config, struct device **out) WARN_UNUSED;
 

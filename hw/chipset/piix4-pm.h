@@ -1,6 +1,6 @@
 /*
- * The PIIX4 power management function with the machine's ACPI hardware: PM1 control, GPE0, APM ports, SMBus host, PCI and
- * CPU hot-plug. PM1 event and the timer are the hypervisor's. A machine without ACPI doesn't create it.
+ * The PIIX4 power management function with the machine's ACPI hardware: PM1 control, GPE0, APM ports, SMBus host, PCI
+ * and CPU hot-plug. PM1 event and the timer are the hypervisor's. A machine without ACPI doesn't create it.
  * Source: Intel 82371AB (PIIX4), order 290562, chapter 7; ACPI 2.0, 4.7.
  */
 #ifndef THINDM_PIIX4_PM_H
@@ -33,8 +33,9 @@ struct piix4_pm_config {
 enum { PIIX4_PM_MAX_VCPUS = 128 };
 
 /*
- * Put the function on the bus and claim its fixed ports (b2-b3, ae00-ae0f, af00-af1f, afe0-afe3); the PM and SMBus blocks are
- * claimed where the guest puts them. 0, -ENOMEM, -EINVAL (vcpus), -EEXIST (devfn or ports taken; nothing is left behind).
+ * Put the function on the bus and claim its fixed ports (b2-b3, ae00-ae0f, af00-af1f, afe0-afe3); the PM and SMBus
+ * blocks are claimed where the guest puts them. 0, -ENOMEM, -EINVAL (vcpus), -EEXIST (devfn or ports taken; nothing is left
+ * behind).
  */
 int piix4_pm_create(const struct piix4_pm_config *config, struct device **out) WARN_UNUSED;
 
@@ -43,7 +44,7 @@ int piix4_pm_cpu_add(struct device *dev, unsigned index) WARN_UNUSED;
 /* Is vCPU index present? False beyond max_vcpus. */
 bool piix4_pm_cpu_online(const struct device *dev, unsigned index);
 
-/* Tell the guest (GPE0 bit 1) that slot 0-31 was filled, or that it shall give slot up. -EINVAL: slot isn't removable. */
+/* Tell the guest (GPE0 bit 1) that slot 0-31 was filled, or that it shall give it up. 0, -EINVAL (not removable). */
 int piix4_pm_slot_inserted(struct device *dev, unsigned slot) WARN_UNUSED;
 int piix4_pm_slot_remove(struct device *dev, unsigned slot) WARN_UNUSED;
 

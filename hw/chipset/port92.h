@@ -1,6 +1,6 @@
 /*
  * System control port A: fast A20 (no effect: the guest's A20 is always on) and fast reset.
- * Source: IBM PS/2 Hardware Interface Technical Reference, System Control Port A; Intel 82371SB, 2.5.5.3.
+ * Source: IBM PS/2 Hardware Interface Technical Reference, System Control Port A; Intel 82371SB, order 290550, P92.
  */
 #ifndef THINDM_PORT92_H
 #define THINDM_PORT92_H
