@@ -101,19 +101,20 @@ static void map_waiting(struct pci_bus *bus)
 {
     for (unsigned devfn = 0; devfn < PCI_NR_FUNCTIONS; devfn++) {
         struct pci_func *func = bus->functions[devfn];
-        for (unsigned i = 0; func && i < PCI_NR_REGIONS; i++) {
+        for (unsigned i = 0; func && func->bus && i < PCI_NR_REGIONS; i++) {
             if (func->mapped[i] == PCI_UNMAPPED)
                 (void)move_region(func, i, decoded_addr(func, i));
         }
     }
 }
 
+/* moved() may take the function off the bus: look again before each step. */
 static void update_regions(struct pci_func *func)
 {
     bool left = false;
-    for (unsigned i = 0; i < PCI_NR_REGIONS; i++)
+    for (unsigned i = 0; func->bus && i < PCI_NR_REGIONS; i++)
         left |= move_region(func, i, decoded_addr(func, i));
-    if (left)
+    if (left && func->bus)
         map_waiting(func->bus);
 }
 
@@ -247,11 +248,11 @@ void pci_detach(struct pci_func *func)
         return;
     if (bus->listener)
         bus->listener->changed(bus->listener->opaque, func->devfn, false);
+    bus->functions[func->devfn] = NULL;
+    func->bus = NULL; /* from here on a second call is harmless, from moved() too */
     pci_set_intx(func, false);
     for (unsigned i = 0; i < PCI_NR_REGIONS; i++)
         (void)move_region(func, i, PCI_UNMAPPED);
-    bus->functions[func->devfn] = NULL;
-    func->bus = NULL;
     map_waiting(bus);
 }
 
@@ -260,8 +261,7 @@ void pci_reset(struct pci_func *func)
     memcpy(func->config, func->reset, sizeof(func->config));
     func->intx_level = false;
     update_intx(func);
-    if (func->bus)
-        update_regions(func);
+    update_regions(func);
 }
 
 int pci_restored(struct pci_func *func)
@@ -273,8 +273,7 @@ int pci_restored(struct pci_func *func)
     }
     func->intx_level = false;
     update_intx(func);
-    if (func->bus)
-        update_regions(func);
+    update_regions(func);
     return 0;
 }
 
