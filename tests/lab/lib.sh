@@ -29,8 +29,11 @@ cached() {
             mkdir "$dir.tmp"
             "$builder" "$dir.tmp" >&2 9>&-
             mv "$dir.tmp" "$dir"
+            # What no run has used for a week is from older scripts or packages.
+            find "$cache" -maxdepth 1 -name "${1%-*}-*" -mtime +7 -exec rm -rf {} +
         ) 9>"$cache/lock-${1%-*}" || die "building $1 failed"
     fi
+    touch "$dir"
     echo "$dir"
 }
 

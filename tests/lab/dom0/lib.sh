@@ -17,12 +17,12 @@ figure() { say "FIGURE $1 $2 $3"; }
 
 # check NAME COMMAND...: PASS if the command succeeds, FAIL with its output otherwise.
 check() {
-    local name=$1 out
+    local name=$1
     shift
-    if out=$("$@" 2>&1); then
+    if "$@" >/run/lab/check-output 2>&1; then
         pass "$name"
     else
-        fail "$name" "$(echo "$* : $out" | tail -n 1)"
+        fail "$name" "$* : $(tail -n 1 /run/lab/check-output)"
         return 1
     fi
 }

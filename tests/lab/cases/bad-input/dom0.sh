@@ -21,7 +21,7 @@ refuses() {
     say "# $1: $(cat /run/lab/bad-stderr)"
     check "$1-exit-status-1" [ $status = 1 ]
     check "$1-one-line" [ "$(cat /run/lab/bad-stdout /run/lab/bad-stderr | wc -l)" = 1 ]
-    check "$1-leaves-nothing" cmp /run/lab/before /run/lab/after
+    check "$1-leaves-nothing" diff /run/lab/before /run/lab/after
 }
 
 refuses unknown-argument '$a -no-such-option'
