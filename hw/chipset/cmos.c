@@ -156,6 +156,7 @@ static const struct bus_ops cmos_ops = { cmos_read, cmos_write, .sizes = BUS_1 }
 static const struct device_desc cmos_desc = {
     .name = "cmos",
     .version = 1,
+    .keeps_s3 = true,
     .fields = cmos_fields,
     .restored = cmos_restored,
     .reset = cmos_reset,

@@ -138,6 +138,7 @@ static const struct pci_desc i440fx_pci = {
 static const struct device_desc i440fx_desc = {
     .name = "i440fx",
     .version = 1,
+    .keeps_s3 = true,
     .fields = i440fx_fields,
     .restored = i440fx_restored,
     .reset = i440fx_reset,

@@ -127,6 +127,7 @@ static const struct pci_desc piix3_pci = {
 static const struct device_desc piix3_desc = {
     .name = "piix3",
     .version = 1,
+    .keeps_s3 = true,
     .fields = piix3_fields,
     .restored = piix3_restored,
     .reset = piix3_reset,

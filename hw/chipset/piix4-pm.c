@@ -359,6 +359,7 @@ static const struct pci_desc piix4_pm_pci = {
 static const struct device_desc piix4_pm_desc = {
     .name = "piix4-pm",
     .version = 1,
+    .keeps_s3 = true,
     .fields = piix4_pm_fields,
     .restored = piix4_pm_restored,
     .reset = piix4_pm_reset,

@@ -21,6 +21,7 @@ struct device {
 struct device_desc {
     const char *name;
     uint16_t version; /* of fields, from 1 */
+    bool keeps_s3;    /* powered in ACPI S3: not reset at the wake-up */
     const struct snap_field *fields;
     void (*reset)(struct device *dev); /* power-on state; lines low, timers off */
     /* After a restore: check every value (snapshots are outside input), then derive. 0 or -EINVAL. NULL: nothing to do. */
