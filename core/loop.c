@@ -173,8 +173,10 @@ int loop_step(struct loop *loop, int64_t timeout_ns)
     if (wait_ns != 0 && loop->watch) {
         wait_ns = wait_time(loop, timeout_ns); /* the look-out took time */
         loop->watch_streak = 0;
-        if (loop->watch->sleep(loop->watch->opaque))
+        if (loop->watch->sleep(loop->watch->opaque)) {
+            loop->watch_streak = 1; /* requests come this closely: worth a look-out */
             return 0;
+        }
         if (loop->watch_skip > 0)
             loop->watch_skip--;
     }

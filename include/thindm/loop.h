@@ -28,7 +28,7 @@ struct loop_host {
  * something; the loop calls it at least once per round. Serve requests nowhere else: the function of a notification's
  * source only acknowledges it, and the look() that follows tells the loop that there is a burst to look out for.
  * sleep() is called right before the loop really sleeps (re-enables notifications) and returns true if something came
- * in meanwhile (the loop won't sleep).
+ * in meanwhile, whether it served it or leaves it to look() (the loop won't sleep).
  */
 struct loop_watch {
     bool (*look)(void *opaque);
