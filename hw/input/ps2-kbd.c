@@ -12,7 +12,7 @@
 enum { KBD_LEDS = 0xed, KBD_ECHO = 0xee, KBD_SET = 0xf0 };
 enum { KBD_ALL_REPEAT = 0xf7, KBD_ALL_BREAK, KBD_ALL_MAKE, KBD_ALL_BOTH, KBD_ONE_REPEAT, KBD_ONE_BREAK, KBD_ONE_MAKE };
 enum { BREAK = 0xf0, RATE_DEFAULT = 0x2b /* 10.9 per second after 500 ms */, LEDS_MASK = 0x07, RATE_MASK = 0x7f };
-#define RATE_UNIT_NS UINT64_C(4166667) /* 1/240 s [KB typematic rate] */
+enum { RATE_UNITS_PER_S = 240 }; /* of a repeat's period [KB typematic rate] */
 /* Keys of set 1 that act by the state of others. */
 enum { KEY_CTRL = 0x1d, KEY_SHIFT = 0x2a, KEY_RIGHT_SHIFT = 0x36, KEY_ALT = 0x38 };
 enum { KEY_PRINT = 0xe037, KEY_PAUSE = 0xe11d };
@@ -202,7 +202,7 @@ static uint64_t repeat_delay_ns(const struct ps2_kbd *kbd)
 
 static uint64_t repeat_period_ns(const struct ps2_kbd *kbd)
 {
-    return (uint64_t)(8 + (kbd->rate & 7)) * (1u << (kbd->rate >> 3 & 3)) * RATE_UNIT_NS;
+    return (uint64_t)(8 + (kbd->rate & 7)) * (1u << (kbd->rate >> 3 & 3)) * NS_PER_S / RATE_UNITS_PER_S;
 }
 
 /* While the host leaves bytes waiting no more are added: a held key alone never overruns the queue. */
