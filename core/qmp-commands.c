@@ -355,7 +355,8 @@ static int get_drive(struct qmp_call *call, char *id, size_t size)
     bool by_id = qmp_has(call, "id");
     if (by_id == qmp_has(call, "device"))
         return qmp_fail(call, "exactly one of the arguments 'id' and 'device' is needed");
-    return qmp_get_string(call, by_id ? "id" : "device", id, size);
+    int err = qmp_get_string(call, by_id ? "id" : "device", id, size);
+    return err || *id ? err : qmp_fail_class(call, "DeviceNotFound", "Device '' not found");
 }
 
 static int cmd_eject(struct qmp_call *call)
@@ -384,7 +385,8 @@ static int cmd_change_medium(struct qmp_call *call)
         err = qmp_open_fd(call, filename, &fd);
     if (err)
         return err;
-    return qmp_result(call, config->ops->change_medium(config->opaque, id, fd, filename, call->error));
+    const char *path = fd < 0 ? filename : NULL;
+    return qmp_result(call, config->ops->change_medium(config->opaque, id, fd, path, call->error));
 }
 
 /* ---- What the monitor knows of itself ---- */

@@ -38,7 +38,7 @@ struct qmp_ops {
     int (*set_dirty_log)(void *opaque, bool enable);
     /* id: the drive's or its -device's. */
     int (*eject)(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
-    /* fd: -1, or of the new medium and taken in any case; then path is only its name in replies ("/dev/fdset/0"). */
+    /* The new medium: path, or NULL with fd >= 0, which is taken in any case. */
     int (*change_medium)(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
     int (*cpu_add)(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES]);
     /* Fill in number i; false: no such. */

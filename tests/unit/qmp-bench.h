@@ -140,7 +140,7 @@ static int op_change(void *opaque, const char *id, int fd, const char *path, cha
 {
     struct bench *b = opaque;
     b->last_fd = fd;
-    snprintf(b->last, sizeof(b->last), "change %s %s", id, path);
+    snprintf(b->last, sizeof(b->last), "change %s %s", id, path ? path : "fd");
     return op_result(b, error);
 }
 

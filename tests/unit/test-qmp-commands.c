@@ -226,7 +226,7 @@ static void change_of_the_cd(void **state)
            "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide-5632\",\"filename\":\"/dev/fdset/0\","
            "\"format\":\"raw\"}}",
            "{\"return\": {}}");
-    assert_string_equal(b->last, "change ide-5632 /dev/fdset/0");
+    assert_string_equal(b->last, "change ide-5632 fd");
     assert_int_equal(b->last_fd, 120);
     assert_int_equal(b->nr_closed, 0); /* the set stays while the client does */
     leave(p);
@@ -244,6 +244,7 @@ static void drives_by_either_name(void **state)
                  "exactly one of the arguments 'id' and 'device' is needed");
     expect_error(p, "{\"execute\":\"eject\",\"arguments\":{\"id\":\"a\",\"device\":\"b\"}}", "GenericError",
                  "exactly one of the arguments 'id' and 'device' is needed");
+    expect_error(p, "{\"execute\":\"eject\",\"arguments\":{\"id\":\"\"}}", "DeviceNotFound", "Device '' not found");
     b->fail = -ENODEV;
     expect_error(p, "{\"execute\":\"eject\",\"arguments\":{\"id\":\"a\"}}", "DeviceNotFound", "it did not work");
     expect(p,
