@@ -36,75 +36,76 @@ static void well_formed(void **state)
             fail_msg("refused: %s", good[i]);
 }
 
+static const char *const malformed_texts[] = {
+    "",
+    " ",
+    "1",
+    "\"a\"",
+    "null",
+    "{",
+    "[",
+    "}",
+    "{]",
+    "[}",
+    "{}{}",
+    "{} x",
+    "[1 2]",
+    "[1,]",
+    "[,1]",
+    "[,]",
+    "{,}",
+    "{\"a\"}",
+    "{\"a\":}",
+    "{\"a\" 1}",
+    "{\"a\":1,}",
+    "{a:1}",
+    "{1:1}",
+    "{\"a\":1 \"b\":2}",
+    "{\"a\":1:2}",
+    "{'a':1}",
+    "[01]",
+    "[-]",
+    "[+1]",
+    "[1.]",
+    "[.5]",
+    "[1e]",
+    "[1e+]",
+    "[0x1]",
+    "[--1]",
+    "[tru]",
+    "[truee]",
+    "[nul]",
+    "[True]",
+    "[NaN]",
+    "[\"]",
+    "[\"\\\"]",
+    "[\"\\x\"]",
+    "[\"\\u12\"]",
+    "[\"\\u12g4\"]",
+    "[\"\\ud83d\"]",
+    "[\"\\ude00\"]",
+    "[\"\\ud83d\\u0041\"]",
+    "[\"\\ud83dx\"]",
+    "[\"\n\"]",
+    "[\"\x01\"]",
+    "[\"\x80\"]",             /* continues nothing */
+    "[\"\xc3\"]",             /* cut short */
+    "[\"\xc0\xaf\"]",         /* overlong */
+    "[\"\xe0\x80\x80\"]",     /* overlong */
+    "[\"\xf0\x80\x80\x80\"]", /* overlong */
+    "[\"\xed\xa0\x80\"]",     /* a surrogate */
+    "[\"\xf4\x90\x80\x80\"]", /* above 10ffff */
+    "[\"\xff\"]",
+    "[\xc3\xa9]",
+    "[1/**/]",
+    "[1]//",
+};
+
 static void malformed(void **state)
 {
-    static const char *const bad[] = {
-        "",
-        " ",
-        "1",
-        "\"a\"",
-        "null",
-        "{",
-        "[",
-        "}",
-        "{]",
-        "[}",
-        "{}{}",
-        "{} x",
-        "[1 2]",
-        "[1,]",
-        "[,1]",
-        "[,]",
-        "{,}",
-        "{\"a\"}",
-        "{\"a\":}",
-        "{\"a\" 1}",
-        "{\"a\":1,}",
-        "{a:1}",
-        "{1:1}",
-        "{\"a\":1 \"b\":2}",
-        "{\"a\":1:2}",
-        "{'a':1}",
-        "[01]",
-        "[-]",
-        "[+1]",
-        "[1.]",
-        "[.5]",
-        "[1e]",
-        "[1e+]",
-        "[0x1]",
-        "[--1]",
-        "[tru]",
-        "[truee]",
-        "[nul]",
-        "[True]",
-        "[NaN]",
-        "[\"]",
-        "[\"\\\"]",
-        "[\"\\x\"]",
-        "[\"\\u12\"]",
-        "[\"\\u12g4\"]",
-        "[\"\\ud83d\"]",
-        "[\"\\ude00\"]",
-        "[\"\\ud83d\\u0041\"]",
-        "[\"\\ud83dx\"]",
-        "[\"\n\"]",
-        "[\"\x01\"]",
-        "[\"\x80\"]",             /* continues nothing */
-        "[\"\xc3\"]",             /* cut short */
-        "[\"\xc0\xaf\"]",         /* overlong */
-        "[\"\xe0\x80\x80\"]",     /* overlong */
-        "[\"\xf0\x80\x80\x80\"]", /* overlong */
-        "[\"\xed\xa0\x80\"]",     /* a surrogate */
-        "[\"\xf4\x90\x80\x80\"]", /* above 10ffff */
-        "[\"\xff\"]",
-        "[\xc3\xa9]",
-        "[1/**/]",
-        "[1]//",
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        if (parse(bad[i]) != -EINVAL)
-            fail_msg("accepted: %s", bad[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(malformed_texts); i++)
+        if (parse(malformed_texts[i]) != -EINVAL)
+            fail_msg("accepted: %s", malformed_texts[i]);
     assert_int_equal(json_parse(&json, "[1]\0", 4), -EINVAL);
     assert_int_equal(json_parse(&json, "[\"\0\"]", 5), -EINVAL);
     assert_int_equal(json_parse(&json, "[\"\\", 3), -EINVAL);
