@@ -257,8 +257,8 @@ static void write_fcr(struct serial *s, uint8_t val)
     bool switched = (val ^ s->fcr) & FCR_ENABLE, enable = val & FCR_ENABLE;
     if (switched || (enable && (val & FCR_CLEAR_RX)))
         rx_clear(s);
-    if (switched || (enable && (val & FCR_CLEAR_TX)))
-        s->tx_pending = true; /* empty is empty: drivers that wait for the interrupt after a clear get it */
+    if (switched || (val & FCR_CLEAR_TX))
+        s->tx_pending = true; /* not in the data sheet; guests of this board get the interrupt after any clear */
     s->fcr = enable ? val & FCR_STORED : 0;
     update(s, s->rx_count == 0);
 }
