@@ -222,20 +222,21 @@ static void deliver(struct block_file *f)
 
 void block_files_kick(struct block_files *files)
 {
+    bool more = true; /* with a ring that is full, or a disk that must wait, the next completion brings us back */
     choose_engine(files);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS && more; round++) {
         for (struct block_file *f = files->disks; f; f = f->next)
             while (start_one(f) && files->uring) /* without a ring: one piece a disk, then the guest's turn */
                 continue;
         if (!files->uring)
             break;
         block_uring_submit(files->uring, false);
-        if (!block_uring_reap(files->uring))
-            break;
+        more = block_uring_reap(files->uring);
     }
     for (struct block_file *f = files->disks; f; f = f->next)
         deliver(f);
-    post_if_work(files);
+    if (more)
+        post_if_work(files);
 }
 
 static void run_kick(void *opaque)

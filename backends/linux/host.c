@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <thindm/log.h>
 #include <unistd.h>
 
 static int open_null(const struct chr_context *context, const struct chr_config *config, struct chr **out)
@@ -37,6 +36,11 @@ static int host_block_open(struct host *host, const struct block_open *open, str
     how.loop = how.loop ? how.loop : host->loop;
     how.log = how.log ? how.log : host->log;
     return block_file_open(&l->files, &how, out);
+}
+
+static void host_close_fd(struct host *host, int fd)
+{
+    close(fd);
 }
 
 /* The whole of fd, which says it is size bytes long. */
@@ -90,6 +94,7 @@ void linux_host_init(struct linux_host *host, struct epoll_host *epoll, struct l
                                 .opaque = host,
                                 .chr_open = host_chr_open,
                                 .block_open = host_block_open,
+                                .close_fd = host_close_fd,
                                 .read_file = host_read_file };
     block_files_init(&host->files, epoll, loop, log);
 }
