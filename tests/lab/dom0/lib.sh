@@ -8,8 +8,7 @@ nl='
 '
 
 say() {
-    echo "$*"
-    echo "$*" >>$results
+    echo "$*" | tee -a $results
 }
 pass() { say "CHECK $1 PASS ${2-}"; }
 fail() { say "CHECK $1 FAIL ${2-}"; }
@@ -110,6 +109,7 @@ start_figures() {
 
 usage_figures() {
     cp /proc/$pid/smaps /run/lab/smaps
+    grep . /proc/$pid/task/*/comm /proc/$pid/task/*/schedstat >/run/lab/threads
     figure pss "$(pss_kib)" KiB
     figure threads "$(ls /proc/$pid/task | wc -l)" threads
 }

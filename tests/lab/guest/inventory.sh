@@ -35,9 +35,10 @@ interrupts() {
            print line }' /proc/interrupts
 }
 
-# Names and sizes; the model string is the maker's own business.
+# Names and sizes, by channel, as the channels are probed side by side; the model string is the maker's own business.
 drives() {
-    dmesg | sed -n 's/^\[[^]]*\] //; s/^\(ata[0-9.]*: .*\)/\1/p' | sed 's/\(ATAP*I*[-0-9]*: \)[^,]*, /\1/' | sed 's/^/drive /'
+    dmesg | sed -n 's/^\[[^]]*\] //; s/^\(ata[0-9.]*: .*\)/\1/p' |
+        sed 's/\(ATAP*I*[-0-9]*: \)[^,]*, /\1/; s/^/drive /' | sort
     for disk in /sys/block/sd* /sys/block/sr* /sys/block/hd* /sys/block/fd* /sys/block/xvd*; do
         [ ! -e $disk ] || echo "block ${disk##*/} $(cat $disk/size) $(cat $disk/removable) $(cat $disk/ro)"
     done

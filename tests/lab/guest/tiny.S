@@ -34,9 +34,10 @@ _start:
 4:  in %dx, %al
     test $1, %al
     jnz 5f
-    mov $10000, %cx         # be polite: this is a polling loop on one CPU
-6:  pause
-    loop 6b
+    sti                     # look again at the firmware's next timer tick
+    hlt
+    cli
+    mov $0x3fd, %dx
     jmp 4b
 5:  mov $0x3f8, %dx
     in %dx, %al

@@ -2,7 +2,7 @@
 # and threads are measured while the guest sleeps.
 create "disk=[$hard_disk,$cd_disk]" 'boot="d"'
 if wait_until 600 said "^LAB idle"; then
-    sleep 10 # what is left to do after the last line is done by now
+    sleep 15 # what is left to do after the last line is done by now, and spare threads have gone
     cpu=$(cpu_ns)
     wakeups=$(wakeups)
     sleep 30

@@ -4,6 +4,6 @@ run_case() {
     inventory
     check emulated-disk-gone [ ! -e /sys/block/sda ]
     echo "LAB idle"
-    sleep 60
+    sleep 75
     check still-running true
 }
