@@ -1,4 +1,414 @@
-int main(void)
+/*
+ * The Dom0 program: options -> configuration -> machine -> loop. Sees everything and decides nothing but the order:
+ * everything is open before the first privilege is dropped, everything is dropped before readiness is told, and
+ * nothing can fail any more after that.
+ */
+#include "backends/linux/daemon.h"
+#include "backends/linux/epoll.h"
+#include "backends/linux/host.h"
+#include "backends/linux/log-file.h"
+#include "backends/linux/signals.h"
+#include "backends/xen/xen.h"
+#include "hw/chipset/piix4-pm.h"
+#include "hw/machine.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <thindm/qmp.h>
+#include <time.h>
+#include <unistd.h>
+
+struct thindm {
+    struct config config;
+    struct log_file log_file;
+    struct log *log;
+    struct epoll_host epoll;
+    struct loop loop;
+    struct linux_host host;
+    struct signals signals;
+    struct xen *xen;
+    struct machine machine;
+    struct chr *chrs[CONFIG_MAX_CHRS];
+    struct qmp *qmp;
+    enum qmp_status status;
+    char error[CONFIG_ERROR_BYTES]; /* the one line that explains why the start failed */
+};
+
+static void event(struct thindm *t, const char *name, const char *data)
 {
-    return 1;
+    if (t->qmp)
+        qmp_event(t->qmp, name, data);
+}
+
+/* --- What QMP asks for --- */
+
+static enum qmp_status op_status(void *opaque)
+{
+    return ((struct thindm *)opaque)->status;
+}
+
+static int op_cont(void *opaque, char error[CONFIG_ERROR_BYTES])
+{
+    struct thindm *t = opaque;
+    if (t->status != QMP_PRELAUNCH && t->status != QMP_PAUSED)
+        return 0; /* libxl says cont at each unpause */
+    int err = t->xen ? xen_set_paused(t->xen, false) : 0;
+    if (err) {
+        snprintf(error, CONFIG_ERROR_BYTES, "can't enable the ioreq server: %s", strerror(-err));
+        return err;
+    }
+    loop_thaw(&t->loop);
+    t->status = QMP_RUNNING;
+    event(t, "RESUME", NULL);
+    return 0;
+}
+
+static int op_stop(void *opaque, char error[CONFIG_ERROR_BYTES])
+{
+    struct thindm *t = opaque;
+    if (t->status != QMP_RUNNING && t->status != QMP_PRELAUNCH)
+        return 0;
+    machine_drain(&t->machine);
+    int err = t->xen ? xen_set_paused(t->xen, true) : 0;
+    if (err) {
+        snprintf(error, CONFIG_ERROR_BYTES, "can't disable the ioreq server: %s", strerror(-err));
+        return err;
+    }
+    loop_freeze(&t->loop);
+    t->status = QMP_PAUSED;
+    event(t, "STOP", NULL);
+    return 0;
+}
+
+static void op_quit(void *opaque)
+{
+    loop_quit(&((struct thindm *)opaque)->loop);
+}
+
+static int op_reset(void *opaque, char error[CONFIG_ERROR_BYTES])
+{
+    struct thindm *t = opaque;
+    if (!t->xen) {
+        snprintf(error, CONFIG_ERROR_BYTES, "there is no guest");
+        return -ENODEV;
+    }
+    machine_power(&t->machine, HV_REBOOT);
+    return 0;
+}
+
+static int op_wakeup(void *opaque, char error[CONFIG_ERROR_BYTES])
+{
+    struct thindm *t = opaque;
+    if (t->status != QMP_SUSPENDED) {
+        snprintf(error, CONFIG_ERROR_BYTES, "Unable to wake up: guest is not in suspended state");
+        return -EINVAL;
+    }
+    int err = machine_wakeup(&t->machine);
+    if (err) {
+        snprintf(error, CONFIG_ERROR_BYTES, "waking the guest failed: %s", strerror(-err));
+        return err;
+    }
+    t->status = QMP_RUNNING;
+    event(t, "WAKEUP", NULL);
+    return 0;
+}
+
+static int op_set_dirty_log(void *opaque, bool enable)
+{
+    mem_set_dirty_log(&((struct thindm *)opaque)->machine.mem, enable);
+    return 0;
+}
+
+static int op_eject(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES])
+{
+    return machine_eject(&((struct thindm *)opaque)->machine, id, force, error);
+}
+
+static int op_change_medium(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
+{
+    return machine_change_medium(&((struct thindm *)opaque)->machine, id, fd, path, error);
+}
+
+static int op_cpu_add(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES])
+{
+    struct thindm *t = opaque;
+    int err = t->machine.pm ? piix4_pm_cpu_add(t->machine.pm, index) : -ENODEV;
+    if (err)
+        snprintf(error, CONFIG_ERROR_BYTES, "CPU %u: %s", index,
+                 err == -EEXIST   ? "is present already"
+                 : err == -ENODEV ? "the guest has no ACPI to tell it by"
+                                  : "is beyond maxvcpus");
+    return err;
+}
+
+static bool op_block_info(void *opaque, unsigned i, struct qmp_block_info *info)
+{
+    return machine_block_info(&((struct thindm *)opaque)->machine, i, info);
+}
+
+/* The chardevs of the command line first, then the serial lines. */
+static bool op_chr_info(void *opaque, unsigned i, const char **label, const char **filename, bool *open)
+{
+    struct thindm *t = opaque;
+    unsigned nr_chrs = t->config.nr_chrs;
+    struct chr *chr = i < nr_chrs ? t->chrs[i] : i - nr_chrs < t->config.nr_serials ? t->machine.serials[i - nr_chrs] : NULL;
+    if (!chr)
+        return false;
+    *label = chr->label;
+    *filename = chr->filename;
+    *open = chr->user != NULL;
+    return true;
+}
+
+static bool op_cpu_online(void *opaque, unsigned index)
+{
+    struct thindm *t = opaque;
+    return t->machine.pm ? piix4_pm_cpu_online(t->machine.pm, index) : index < t->config.vcpus;
+}
+
+static int op_dup_fd(void *opaque, int fd)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : copy;
+}
+
+static void op_close_fd(void *opaque, int fd)
+{
+    close(fd);
+}
+
+static void op_wall_clock(void *opaque, uint64_t *seconds, uint32_t *microseconds)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    *seconds = (uint64_t)now.tv_sec;
+    *microseconds = (uint32_t)(now.tv_nsec / 1000);
+}
+
+static const struct qmp_ops qmp_ops = {
+    .status = op_status,
+    .cont = op_cont,
+    .stop = op_stop,
+    .quit = op_quit,
+    .reset = op_reset,
+    .wakeup = op_wakeup,
+    .set_dirty_log = op_set_dirty_log,
+    .eject = op_eject,
+    .change_medium = op_change_medium,
+    .cpu_add = op_cpu_add,
+    .block_info = op_block_info,
+    .chr_info = op_chr_info,
+    .cpu_online = op_cpu_online,
+    .close_fd = op_close_fd,
+    .dup_fd = op_dup_fd,
+    .wall_clock = op_wall_clock,
+};
+
+/* --- What the guest and the operator ask for --- */
+
+static void guest_power(void *opaque, enum hv_shutdown reason)
+{
+    struct thindm *t = opaque;
+    log_print(t->log, LOG_INFO, "guest", "asks for %s", reason == HV_REBOOT ? "a reset" : "power-off");
+    if (reason == HV_REBOOT) {
+        event(t, "RESET", "{\"guest\": true, \"reason\": \"guest-reset\"}");
+        return; /* the toolstack makes a new domain with a new device model */
+    }
+    event(t, "SHUTDOWN", "{\"guest\": true, \"reason\": \"guest-shutdown\"}");
+    t->status = QMP_SHUTDOWN;
+    if (!t->config.no_shutdown)
+        loop_quit(&t->loop);
+}
+
+static void guest_sleep(void *opaque)
+{
+    struct thindm *t = opaque;
+    t->status = QMP_SUSPENDED;
+    event(t, "SUSPEND", NULL);
+}
+
+static void guest_clock_set(void *opaque, int64_t seconds)
+{
+    xen_store_time_offset(((struct thindm *)opaque)->xen, seconds);
+}
+
+static void ring_corrupt(void *opaque)
+{
+    machine_power(&((struct thindm *)opaque)->machine, HV_CRASH);
+}
+
+static void end_signal(void *opaque, int signal)
+{
+    struct thindm *t = opaque;
+    log_print(t->log, LOG_INFO, "thindm", "ending on signal %d", signal);
+    loop_quit(&t->loop);
+}
+
+/* --- The start, in order --- */
+
+static int open_monitors(struct thindm *t)
+{
+    struct config *c = &t->config;
+    int err = qmp_create(&(struct qmp_config){ .loop = &t->loop, .log = t->log, .ops = &qmp_ops, .opaque = t,
+                             .name = c->name, .max_vcpus = c->max_vcpus },
+                         &t->qmp);
+    for (unsigned i = 0; i < c->nr_chrs && !err; i++) {
+        err = t->host.host.chr_open(&t->host.host, &c->chrs[i], &t->chrs[i]);
+        if (err)
+            return err; /* logged by the host */
+    }
+    for (unsigned i = 0; i < c->nr_monitors && !err; i++)
+        err = qmp_attach(t->qmp, t->chrs[c->monitors[i]]);
+    if (err)
+        snprintf(t->error, sizeof(t->error), "monitor: %s", strerror(-err));
+    return err;
+}
+
+static unsigned century_now(void)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+    return gmtime_r(&now, &tm) ? (unsigned)(tm.tm_year + 1900) / 100 : 20;
+}
+
+static int start_guest(struct thindm *t)
+{
+    struct config *c = &t->config;
+    int err = xen_open(&(struct xen_config){ .domid = (uint16_t)c->domid, .ram_bytes = c->ram_bytes,
+                           .max_ram_below_4g = c->max_ram_below_4g, .epoll = &t->epoll, .loop = &t->loop, .log = t->log },
+                       &t->xen, t->error);
+    if (err)
+        return err;
+    t->machine = (struct machine){ .loop = &t->loop, .log = t->log, .hv = xen_hv(t->xen), .host = &t->host.host,
+                                   .config = c, .century = century_now(), .power = guest_power, .sleep = guest_sleep,
+                                   .opaque = t };
+    err = machine_create(&t->machine, t->error);
+    if (err)
+        return err;
+    return xen_serve(t->xen,
+                     &(struct ioreq_config){ .ports = &t->machine.ports, .memory = &t->machine.memory,
+                         .pci = &t->machine.pci, .mem = &t->machine.mem, .time_offset = guest_clock_set,
+                         .corrupt = ring_corrupt, .opaque = t },
+                     t->error);
+}
+
+/*
+ * Xen, file system, user, in this order. Only then is the toolstack told, through a connection opened with the old rights; with -S it asks by
+ * QMP instead, which is answered from the loop on.
+ */
+static int drop_and_announce(struct thindm *t, const struct runas *runas)
+{
+    const struct config *c = &t->config;
+    int err = c->domid_restrict ? xen_restrict(t->xen) : 0;
+    if (err) {
+        snprintf(t->error, sizeof(t->error), "-xen-domid-restrict: this kernel can't restrict Xen's devices: %s", strerror(-err));
+        return err;
+    }
+    err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
+    if (err)
+        return err;
+    t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
+    bool announce = !c->start_stopped && !c->domid_restrict;
+    err = xen_announce(t->xen, announce);
+    if (err)
+        snprintf(t->error, sizeof(t->error), "can't write device-model/%d/state to xenstore: %s", c->domid, strerror(-err));
+    return err;
+}
+
+static int start(struct thindm *t)
+{
+    const struct config *c = &t->config;
+    struct runas runas = { 0 };
+    int err = c->runas ? runas_parse(c->runas, &runas, t->error) : 0;
+    if (!err)
+        err = signals_init(&t->signals, &t->epoll, end_signal, t);
+    if (!err && c->machine != MACHINE_NONE)
+        err = start_guest(t);
+    if (!err)
+        err = open_monitors(t);
+    if (!err && c->pidfile)
+        err = pidfile_write(c->pidfile, t->error);
+    if (!err && c->machine != MACHINE_NONE)
+        err = drop_and_announce(t, &runas);
+    return err;
+}
+
+/* The one line about a start that failed. What a back end can't open it has logged, which is on stderr unless -D moved it. */
+static void explain(const struct thindm *t)
+{
+    if (t->error[0])
+        fprintf(stderr, "thindm: %s\n", t->error);
+    if (t->error[0] && t->config.log_file)
+        log_print(t->log, LOG_ERROR, "thindm", "%s", t->error);
+    else if (t->config.log_file)
+        fprintf(stderr, "thindm: the start failed, see %s\n", t->config.log_file);
+}
+
+static void finish(struct thindm *t)
+{
+    if (t->xen)
+        machine_drain(&t->machine);
+    for (unsigned i = 0; i < t->config.nr_chrs; i++)
+        chr_close(t->chrs[i]);
+    qmp_destroy(t->qmp);
+    if (t->xen)
+        machine_destroy(&t->machine);
+    xen_close(t->xen);
+    signals_finish(&t->signals);
+    linux_host_finish(&t->host);
+    epoll_host_finish(&t->epoll);
+    log_file_finish(&t->log_file);
+}
+
+static void print_line(void *opaque, const char *text)
+{
+    puts(text);
+}
+
+/* 0: go on; else the exit status is in *status. */
+static bool done_by_options(struct thindm *t, int argc, char *argv[], int *status)
+{
+    config_init(&t->config);
+    int err = options_parse(&t->config, argc, argv, t->error);
+    bool asked = !err && (t->config.help || t->config.version);
+    if (asked && t->config.help)
+        options_help(print_line, NULL);
+    else if (asked)
+        puts(options_version());
+    else if (!err)
+        err = config_check(&t->config, t->error);
+    if (err)
+        fprintf(stderr, "thindm: %s\n", t->error);
+    *status = err ? 1 : 0;
+    return err || asked;
+}
+
+int main(int argc, char *argv[])
+{
+    static struct thindm t;
+    int status;
+    signals_ignore();
+    if (done_by_options(&t, argc, argv, &status)) {
+        config_free(&t.config);
+        return status;
+    }
+    int err = log_file_init(&t.log_file, t.config.log_file, t.config.log_level);
+    if (err)
+        fprintf(stderr, "thindm: -D %s: %s\n", t.config.log_file, strerror(-err));
+    t.log = &t.log_file.log;
+    if (!err)
+        err = epoll_host_init(&t.epoll);
+    if (!err) {
+        loop_init(&t.loop, &epoll_loop_host, &t.epoll);
+        linux_host_init(&t.host, &t.epoll, &t.loop, t.log);
+        err = start(&t);
+        if (err)
+            explain(&t);
+        else
+            err = loop_run(&t.loop);
+        finish(&t);
+    }
+    config_free(&t.config);
+    return err ? 1 : 0;
 }

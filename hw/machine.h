@@ -1,5 +1,6 @@
 /*
- * The board: hw/xenfv.c reads as its parts list, in slot order, and is the only caller of the devices' create functions.
+ * The board of a Xen HVM guest and what the outside may ask of it. hw/xenfv.c is its parts list and the only caller of
+ * the devices' create functions; hw/machine.c holds it together: buses, power, video memory, unplug, removable media.
  */
 #ifndef THINDM_MACHINE_H
 #define THINDM_MACHINE_H
@@ -16,38 +17,59 @@
 #include <thindm/qmp.h>
 
 struct machine {
+    /* Given by the caller of machine_create(); all must outlive the machine. */
     struct loop *loop;
     struct log *log;
     struct hv *hv;
     struct host *host;
     const struct config *config;
+    unsigned century; /* of today: 20 for 2026 */
+    /* The guest asked for its end, or for S3 sleep; called before the hypervisor is told. May be NULL. */
+    void (*power)(void *opaque, enum hv_shutdown reason);
+    void (*sleep)(void *opaque);
+    void *opaque;
+
     struct bus ports, memory;
+    struct bus_listener port_listener, memory_listener;
+    struct pci_listener pci_listener;
     struct irq_board irqs;
     struct pci_bus pci;
     struct mem mem;
     struct devices devices;
     struct input input;
-    struct device *ide, *pm, *cmos; /* in devices */
+    /* Devices that the machine talks to, owned by devices. NULL: not there. */
+    struct device *ide, *pm, *cmos, *vga;
+    struct chr *serials[CONFIG_MAX_SERIALS]; /* owned by the serial ports */
+    uint8_t *vga_rom;
     void *vram;
-    /* The guest asked for the end (reason) or for sleep state 3; set before the hypervisor was told. May be NULL. */
-    void (*power)(void *opaque, enum hv_shutdown reason);
-    void *power_opaque;
-    uint16_t unplugged; /* mask of the Xen platform device */
+    uint64_t vram_at; /* guest physical address of the video memory, HV_VRAM_PARKED while behind RAM */
+    bool vram_shown;  /* the BAR decodes */
 };
 
 /*
- * Build the board that config describes on hv and host. machine is zeroed but for loop, log, hv, host, config, power, power_opaque.
- * 0, or -errno with a line in error; then nothing is left behind. All devices are reset.
+ * Build the board that config describes on hv and host, and reset it. *m is zeroed but for what the caller gives.
+ * 0, or -errno with a line in error, or in the log if it is about a file or socket (error is empty then); then
+ * nothing is left behind.
  */
-int machine_create(struct machine *machine, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
-void machine_destroy(struct machine *machine);
-/* QMP's view of drives: see struct qmp_ops. */
-bool machine_block_info(struct machine *machine, unsigned i, struct qmp_block_info *info);
-int machine_eject(struct machine *machine, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
-int machine_change_medium(struct machine *machine, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
-int machine_cpu_add(struct machine *machine, unsigned index, char error[CONFIG_ERROR_BYTES]);
-bool machine_cpu_online(struct machine *machine, unsigned index);
+int machine_create(struct machine *m, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
+/* Frees all. Repeats harmlessly. */
+void machine_destroy(struct machine *m);
+/* The parts list: creates every device of config into m->devices. Called by machine_create() only. */
+int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
+
+/* Callbacks of the devices, opaque is the machine: see the devices' config structures. */
+void machine_power(void *opaque, enum hv_shutdown reason);
+void machine_sleep(void *opaque);
+void machine_unplug(void *opaque, uint16_t mask);
+void machine_vram_moved(void *opaque, uint64_t addr, bool mapped);
+
+/* QMP's requests: see struct qmp_ops. fd is taken in any case. */
+bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *info);
+int machine_eject(struct machine *m, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
+int machine_change_medium(struct machine *m, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
+/* Leave S3: reset what loses power, restart the guest at its firmware. -EINVAL: it is not asleep (caller keeps track). */
+int machine_wakeup(struct machine *m);
 /* Wait for all disk requests in flight, flush all disks. */
-void machine_drain(struct machine *machine);
+void machine_drain(struct machine *m);
 
 #endif

@@ -165,7 +165,7 @@ static void poll_ring(void *opaque)
         timer_arm(&xen->ring_poll, RING_POLL_NS);
 }
 
-/* The event channel device is readable: one read per fired port; each is masked by the read. */
+/* The event channel device is readable: one read per fired port; a port that was read stays masked. */
 static void event(void *opaque, uint32_t events)
 {
     struct xen *xen = opaque;
@@ -184,10 +184,8 @@ static void event(void *opaque, uint32_t events)
             continue;
         }
         for (unsigned i = 0; i < xen->nr_vcpus; i++) {
-            if (xen->vcpus[i].port == (evtchn_port_t)port) {
-                xen->vcpus[i].masked = true;
-                (void)serve_vcpu(xen, i);
-            }
+            if (xen->vcpus[i].port == (evtchn_port_t)port)
+                xen->vcpus[i].masked = true; /* the loop's next look() serves it */
         }
         if (xen->nr_vcpus == 1)
             return; /* a second read would only say EAGAIN */

@@ -34,8 +34,8 @@ enum { PIIX4_PM_MAX_VCPUS = 128 };
 
 /*
  * Put the function on the bus and claim its fixed ports (b2-b3, ae00-ae0f, af00-af1f, afe0-afe3); the PM and SMBus
- * blocks are claimed where the guest puts them. 0, -ENOMEM, -EINVAL (vcpus), -EEXIST (devfn or ports taken; nothing is left
- * behind).
+ * blocks are claimed where the guest puts them. 0, -ENOMEM, -EINVAL (vcpus), -EEXIST (devfn or ports taken; nothing is
+ * left behind).
  */
 int piix4_pm_create(const struct piix4_pm_config *config, struct device **out) WARN_UNUSED;
 

@@ -7,20 +7,7 @@
 
 #include <errno.h>
 
-enum {
-    HSTSTS,
-    SLVSTS,
-    HSTCNT,
-    HSTCMD,
-    HSTADD,
-    HSTDAT0,
-    HSTDAT1,
-    BLKDAT,
-    SLVCNT,
-    SHDWCMD,
-    SLVEVT,
-    SLVEVT_HIGH,
-};
+enum { HSTSTS, SLVSTS, HSTCNT, HSTCMD, HSTADD, HSTDAT0, HSTDAT1, BLKDAT, SLVCNT, SHDWCMD, SLVEVT, SLVEVT_HIGH };
 enum { STS_DEV_ERR = 0x04, STS_CAUSES = 0x1e };                     /* [P4 7.3.1] */
 enum { CNT_INTEREN = 0x01, CNT_PROTOCOL = 0x1c, CNT_START = 0x40 }; /* [P4 7.3.3]; KILL finds nothing to stop */
 enum { SLVCNT_MASK = 0x0f };                                        /* [P4 7.3.9] */

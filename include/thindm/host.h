@@ -24,10 +24,11 @@ struct host {
     struct loop *loop;
     struct log *log;
     void *opaque;
-    /* -errno with a line in the log; the out pointer is the caller's on 0. */
+    /* 0 and *out is the caller's, or -errno with one line in the log that says what and why. */
     int (*chr_open)(struct host *host, const struct chr_config *config, struct chr **out);
     int (*block_open)(struct host *host, const struct block_open *open, struct block **out);
-    /* A whole file of at most max bytes into malloc()ed memory (ROM images). */
+    void (*close_fd)(struct host *host, int fd);
+    /* A whole file of at most max bytes into malloc()ed memory (ROM images). 0 or -errno; the caller says so. */
     int (*read_file)(struct host *host, const char *path, size_t max, uint8_t **data, size_t *len);
 };
 

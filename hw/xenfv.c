@@ -1,0 +1,247 @@
+/*
+ * The parts list of a Xen HVM guest's board ("xenfv"): slots, ids and wiring are what installed guests know. A guest
+ * without the Xen platform device ("pc") has every later function one slot lower, as the first free slot is taken.
+ * Memory, PIC, PIT, IOAPIC, RTC and the PM timer are the hypervisor's.
+ */
+#include "char/serial.h"
+#include "chipset/cmos.h"
+#include "chipset/debugport.h"
+#include "chipset/dma8237.h"
+#include "chipset/i440fx.h"
+#include "chipset/piix3.h"
+#include "chipset/piix4-pm.h"
+#include "chipset/port92.h"
+#include "chipset/xen-platform.h"
+#include "display/vga.h"
+#include "input/i8042.h"
+#include "machine.h"
+#include "storage/ide-piix3.h"
+#include <thindm/block.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SLOT_PIIX = 1, SLOT_PLATFORM = 2, NR_COM_PORTS = 4 };
+enum { IRQ_KEYBOARD = 1, IRQ_SCI = 9, IRQ_MOUSE = 12, IRQ_IDE0 = 14, IRQ_IDE1 = 15 };
+enum { ROM_MAX_BYTES = 1 << 20, PATH_BYTES = 512 };
+
+static const struct {
+    const char *id;
+    uint16_t base;
+    uint8_t irq;
+} com_ports[NR_COM_PORTS] = { { "serial0", 0x3f8, 4 }, { "serial1", 0x2f8, 3 }, { "serial2", 0x3e8, 4 }, { "serial3", 0x2e8, 3 } };
+
+/* Where the VGA BIOS is looked for when -L doesn't tell. */
+static const char *const firmware_dirs[] = { "/usr/share/seabios", "/usr/share/qemu", "/usr/lib/xen/boot" };
+#define VGA_ROM_FILE "vgabios-stdvga.bin"
+
+/* Put a part into the list, or say which part failed. */
+static int add(struct machine *m, struct device *dev, const char *part, int err, char error[CONFIG_ERROR_BYTES])
+{
+    if (err)
+        snprintf(error, CONFIG_ERROR_BYTES, "%s: %s", part, strerror(-err));
+    else
+        devices_add(&m->devices, dev);
+    return err;
+}
+
+static uint64_t ram_below_4g(const struct machine *m)
+{
+    return min_u64(m->config->ram_bytes, m->config->max_ram_below_4g);
+}
+
+static int create_pm(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    const struct config *c = m->config;
+    unsigned last_fixed = c->machine == MACHINE_XENFV ? SLOT_PLATFORM : SLOT_PIIX;
+    unsigned nr_fixed = last_fixed + 1 + (c->vga != VGA_NONE); /* bridges, platform device and VGA can't be ejected */
+    int err = piix4_pm_create(&(struct piix4_pm_config){ .id = "piix4-pm", .ports = &m->ports, .pci = &m->pci,
+                                  .devfn = PCI_DEVFN(SLOT_PIIX, 3), .sci = irq_isa(&m->irqs, IRQ_SCI),
+                                  .com1 = c->nr_serials > 0, .com2 = c->nr_serials > 1, .vcpus = c->vcpus,
+                                  .max_vcpus = c->max_vcpus, .removable_slots = ~((UINT32_C(1) << nr_fixed) - 1),
+                                  .power = machine_power, .sleep = machine_sleep, .opaque = m },
+                              &m->pm);
+    return add(m, m->pm, "piix4-pm", err, error);
+}
+
+static int create_chipset(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    struct device *bridge, *dev;
+    int err = i440fx_create(&(struct i440fx_config){ .id = "i440fx", .ports = &m->ports, .pci = &m->pci,
+                                .ram_bytes = m->config->ram_bytes },
+                            &bridge);
+    if (add(m, bridge, "i440fx", err, error))
+        return err;
+    err = piix3_create(&(struct piix3_config){ .id = "piix3", .pci = &m->pci, .devfn = PCI_DEVFN(SLOT_PIIX, 0), .hv = m->hv,
+                           .host_bridge = bridge, .power = machine_power, .opaque = m },
+                       &dev);
+    if (add(m, dev, "piix3", err, error))
+        return err;
+    err = dma8237_create(&(struct dma8237_config){ .id = "dma8237", .ports = &m->ports }, &dev);
+    if (add(m, dev, "dma8237", err, error))
+        return err;
+    err = port92_create(&(struct port92_config){ .id = "port92", .ports = &m->ports, .power = machine_power, .opaque = m },
+                        &dev);
+    if (add(m, dev, "port92", err, error))
+        return err;
+    err = debugport_create(&(struct debugport_config){ .id = "debugport", .ports = &m->ports }, &dev);
+    if (add(m, dev, "debugport", err, error))
+        return err;
+    return m->config->no_acpi ? 0 : create_pm(m, error);
+}
+
+/* The BIOS reads disk geometry and the boot order from here, so it comes after the disks. */
+static int create_cmos(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    struct cmos_config config = { .id = "cmos", .ports = &m->ports, .ram_below_4g_bytes = ram_below_4g(m),
+                                  .ram_above_4g_bytes = m->config->ram_bytes - ram_below_4g(m),
+                                  .boot_order = m->config->boot_order, .vcpus = m->config->vcpus, .century = m->century };
+    for (unsigned unit = 0; unit < CONFIG_MAX_IDE; unit++) {
+        struct ide_drive_info info;
+        if (!ide_drive_info(m->ide, unit, &info) || info.cdrom)
+            continue;
+        struct ide_geometry g = ide_guess_geometry(info.block->size_bytes);
+        config.drives[unit] = (struct cmos_drive){ g.cylinders, g.heads, g.sectors, g.translation };
+    }
+    int err = cmos_create(&config, &m->cmos);
+    return add(m, m->cmos, "cmos", err, error);
+}
+
+/* What the host can't open it has logged; error stays empty then. */
+static int create_ide(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    struct ide_piix3_config config = { .id = "ide", .loop = m->loop, .ports = &m->ports, .pci = &m->pci,
+                                       .devfn = PCI_DEVFN(SLOT_PIIX, 1), .mem = &m->mem,
+                                       .irq = { irq_isa(&m->irqs, IRQ_IDE0), irq_isa(&m->irqs, IRQ_IDE1) } };
+    int err = 0;
+    for (unsigned unit = 0; unit < CONFIG_MAX_IDE && !err; unit++) {
+        const struct config_drive *d = &m->config->ide[unit];
+        struct ide_drive_config *drive = &config.drives[unit];
+        *drive = (struct ide_drive_config){ .present = d->present, .cdrom = d->cdrom, .id = d->id };
+        if (!d->present || !d->path)
+            continue;
+        err = m->host->block_open(m->host,
+                                  &(struct block_open){ .path = d->path, .fd = -1, .cache = d->cache,
+                                      .read_only = d->read_only || d->cdrom, .discard = d->discard,
+                                      .lock = !d->cdrom, .loop = m->loop, .log = m->log },
+                                  &drive->block);
+    }
+    if (!err) {
+        err = ide_piix3_create(&config, &m->ide);
+        (void)add(m, m->ide, "ide", err, error);
+    }
+    for (unsigned unit = 0; err && unit < CONFIG_MAX_IDE; unit++)
+        block_close(config.drives[unit].block);
+    return err;
+}
+
+static int create_platform(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    struct device *dev;
+    int err = xen_platform_create(&(struct xen_platform_config){ .id = "xen-platform", .ports = &m->ports, .pci = &m->pci,
+                                      .devfn = PCI_DEVFN(SLOT_PLATFORM, 0), .hv = m->hv, .unplug = machine_unplug,
+                                      .opaque = m },
+                                  &dev);
+    return add(m, dev, "xen-platform", err, error);
+}
+
+/* The configured file as it is, or the first of the known places; no ROM for romfile="". */
+static int read_vga_rom(struct machine *m, size_t *len, char error[CONFIG_ERROR_BYTES])
+{
+    const struct config *c = m->config;
+    char path[PATH_BYTES];
+    int err = -ENOENT;
+    *len = 0;
+    if (c->vga_romfile && c->vga_romfile[0] == '\0')
+        return 0;
+    const char *name = c->vga_romfile ? c->vga_romfile : VGA_ROM_FILE;
+    if (strchr(name, '/')) {
+        err = m->host->read_file(m->host, name, ROM_MAX_BYTES, &m->vga_rom, len);
+    } else if (c->firmware_dir) {
+        snprintf(path, sizeof(path), "%s/%s", c->firmware_dir, name);
+        err = m->host->read_file(m->host, path, ROM_MAX_BYTES, &m->vga_rom, len);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(firmware_dirs) && err == -ENOENT && !c->firmware_dir && !strchr(name, '/'); i++) {
+        snprintf(path, sizeof(path), "%s/%s", firmware_dirs[i], name);
+        err = m->host->read_file(m->host, path, ROM_MAX_BYTES, &m->vga_rom, len);
+    }
+    if (err)
+        snprintf(error, CONFIG_ERROR_BYTES, "can't read the VGA BIOS %.160s: %s (Debian: package seabios; or tell its folder by -L)",
+                 name, strerror(-err));
+    return err;
+}
+
+static int create_vga(struct machine *m, uint8_t slot, char error[CONFIG_ERROR_BYTES])
+{
+    size_t rom_bytes;
+    int err = read_vga_rom(m, &rom_bytes, error);
+    if (err)
+        return err;
+    err = m->hv->ops->vram_create(m->hv, m->config->vga_bytes >> PAGE_SHIFT, &m->vram);
+    if (err) {
+        snprintf(error, CONFIG_ERROR_BYTES, "no room for %llu MiB of video memory in the domain: %s",
+                 (unsigned long long)(m->config->vga_bytes / MIB), strerror(-err));
+        return err;
+    }
+    err = vga_create(&(struct vga_config){ .id = "vga", .loop = m->loop, .ports = &m->ports, .memory = &m->memory,
+                         .pci = &m->pci, .devfn = PCI_DEVFN(slot, 0), .vram = m->vram,
+                         .vram_bytes = m->config->vga_bytes, .rom = m->vga_rom, .rom_bytes = rom_bytes,
+                         .rom_is_default = !m->config->vga_romfile,
+                         .vram_moved = machine_vram_moved, .opaque = m },
+                     &m->vga);
+    return add(m, m->vga, "vga", err, error);
+}
+
+/* The keyboard controller's reset line, by which old software restarts a PC. */
+static void cpu_reset(void *opaque)
+{
+    machine_power(opaque, HV_REBOOT);
+}
+
+static int create_input(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    struct device *dev;
+    int err = i8042_create(&(struct i8042_config){ .id = "i8042", .loop = m->loop, .ports = &m->ports,
+                               .irq_kbd = irq_isa(&m->irqs, IRQ_KEYBOARD), .irq_mouse = irq_isa(&m->irqs, IRQ_MOUSE),
+                               .input = &m->input, .reset = cpu_reset, .opaque = m },
+                           &dev);
+    return add(m, dev, "i8042", err, error);
+}
+
+static int create_serial(struct machine *m, unsigned i, char error[CONFIG_ERROR_BYTES])
+{
+    const struct chr_config *line = &m->config->serials[i];
+    struct device *dev;
+    int err = m->host->chr_open(m->host, line, &m->serials[i]);
+    if (err)
+        return err;
+    err = serial_create(&(struct serial_config){ .id = com_ports[i].id, .loop = m->loop, .ports = &m->ports,
+                            .base = com_ports[i].base, .irq = irq_isa(&m->irqs, com_ports[i].irq), .chr = m->serials[i] },
+                        &dev);
+    if (err)
+        chr_close(m->serials[i]);
+    return add(m, dev, com_ports[i].id, err, error);
+}
+
+int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    const struct config *c = m->config;
+    uint8_t slot = SLOT_PLATFORM;
+    int err = create_chipset(m, error);
+    if (!err)
+        err = create_ide(m, error);
+    if (!err)
+        err = create_cmos(m, error);
+    if (!err && c->machine == MACHINE_XENFV) {
+        err = create_platform(m, error);
+        slot = SLOT_PLATFORM + 1;
+    }
+    if (!err && c->vga == VGA_STD)
+        err = create_vga(m, slot, error);
+    if (!err)
+        err = create_input(m, error);
+    for (unsigned i = 0; i < c->nr_serials && !err; i++)
+        err = create_serial(m, i, error);
+    return err;
+}

@@ -1,0 +1,236 @@
+/*
+ * Stand-ins for the functions of Xen's libraries that a device model calls, preloaded into it (LD_PRELOAD). Works for
+ * thindm and for stock qemu-system-xen, so that both can be run and timed side by side without a hypervisor.
+ * Each call that is a system call with Xen is one here too.
+ */
+#define _GNU_SOURCE
+#include "fake-xen.h"
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define API __attribute__((visibility("default")))
+enum { DOMAIN_MISSING = 77, SERVER_ID = 1 };
+
+static struct fake_shared *shared;
+
+static struct fake_shared *fake(void)
+{
+    if (!shared) {
+        void *map = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED, FAKE_SHARED_FD, 0);
+        if (map == MAP_FAILED)
+            return NULL;
+        shared = map;
+    }
+    return shared;
+}
+
+/* Any non-NULL handle; NULL and ENOENT as on a machine without Xen. */
+static void *handle(void)
+{
+    static int any;
+    if (fake())
+        return &any;
+    errno = ENOENT;
+    return NULL;
+}
+
+static int domain(uint32_t domid)
+{
+    if (domid != DOMAIN_MISSING)
+        return 0;
+    errno = ESRCH;
+    return -1;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* --- libxendevicemodel --- */
+API void *xendevicemodel_open(void *logger, unsigned flags) { return handle(); }
+API int xendevicemodel_close(void *h) { return 0; }
+API int xendevicemodel_nr_vcpus(void *h, uint16_t d, unsigned *nr) { *nr = 1; return domain(d); }
+API int xendevicemodel_create_ioreq_server(void *h, uint16_t d, int mode, uint16_t *id)
+{
+    *id = SERVER_ID;
+    atomic_fetch_add(&fake()->servers, 1);
+    return domain(d);
+}
+API int xendevicemodel_get_ioreq_server_info(void *h, uint16_t d, uint16_t id, void *a, void *b, uint32_t *port)
+{
+    if (port)
+        *port = FAKE_RING_PORT;
+    return 0;
+}
+API int xendevicemodel_destroy_ioreq_server(void *h, uint16_t d, uint16_t id) { atomic_fetch_sub(&fake()->servers, 1); return 0; }
+API int xendevicemodel_set_ioreq_server_state(void *h, uint16_t d, uint16_t id, int on)
+{
+    for (unsigned i = 0; on && i < FAKE_VCPUS; i++)
+        memcpy(fake()->sync + 32 * i + 24, &(uint32_t){ i + 1 }, 4);
+    atomic_store(&fake()->enabled, (uint32_t)on);
+    return 0;
+}
+API int xendevicemodel_map_io_range_to_ioreq_server(void *h, uint16_t d, uint16_t id, int mmio, uint64_t a, uint64_t b) { return (int)syscall(SYS_getpid) * 0; }
+API int xendevicemodel_unmap_io_range_from_ioreq_server(void *h, uint16_t d, uint16_t id, int mmio, uint64_t a, uint64_t b) { return 0; }
+API int xendevicemodel_map_pcidev_to_ioreq_server(void *h, uint16_t d, uint16_t id, uint16_t s, uint8_t b, uint8_t dev, uint8_t f) { return 0; }
+API int xendevicemodel_unmap_pcidev_from_ioreq_server(void *h, uint16_t d, uint16_t id, uint16_t s, uint8_t b, uint8_t dev, uint8_t f) { return 0; }
+API int xendevicemodel_set_isa_irq_level(void *h, uint16_t d, uint8_t irq, unsigned level) { fake()->isa[irq & 15] = level; return (int)syscall(SYS_getpid) * 0; }
+API int xendevicemodel_set_pci_intx_level(void *h, uint16_t d, uint16_t s, uint8_t b, uint8_t dev, uint8_t pin, unsigned level) { fake()->intx[(dev & 31) * 4 + (pin & 3)] = level; return (int)syscall(SYS_getpid) * 0; }
+API int xendevicemodel_set_pci_link_route(void *h, uint16_t d, uint8_t link, uint8_t irq) { fake()->links[link & 3] = irq; return 0; }
+API int xendevicemodel_inject_msi(void *h, uint16_t d, uint64_t addr, uint32_t data) { return 0; }
+API int xendevicemodel_modified_memory(void *h, uint16_t d, uint64_t first, uint32_t nr) { return 0; }
+API int xendevicemodel_set_mem_type(void *h, uint16_t d, int type, uint64_t first, uint32_t nr) { return 0; }
+API int xendevicemodel_relocate_memory(void *h, uint16_t d, uint32_t nr, uint64_t from, uint64_t to) { return 0; }
+API int xendevicemodel_pin_memory_cacheattr(void *h, uint16_t d, uint64_t a, uint64_t b, uint32_t t) { return 0; }
+API int xendevicemodel_track_dirty_vram(void *h, uint16_t d, uint64_t first, uint32_t nr, unsigned long *bits) { errno = ENODATA; return -1; }
+API int xendevicemodel_shutdown(void *h, uint16_t d, unsigned reason)
+{
+    fake()->shutdown_reason = reason;
+    atomic_fetch_add(&fake()->shutdown_calls, 1);
+    return 0;
+}
+
+/* --- libxenforeignmemory --- */
+API void *xenforeignmemory_open(void *logger, unsigned flags) { return handle(); }
+API int xenforeignmemory_close(void *h) { return 0; }
+API void *xenforeignmemory_map2(void *h, uint32_t d, void *addr, int prot, int flags, size_t nr, const uint64_t *gfn, int *err)
+{
+    void *map = mmap(addr, nr * FAKE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED)
+        return NULL;
+    for (size_t i = 0, run; i < nr; i += run) {
+        for (run = 1; i + run < nr && gfn[i + run] == gfn[i] + run; run++)
+            ;
+        bool hole = (gfn[i] + run) * FAKE_PAGE > FAKE_SPACE_BYTES;
+        if (!hole)
+            mmap((char *)map + i * FAKE_PAGE, run * FAKE_PAGE, prot, MAP_SHARED | MAP_FIXED, FAKE_RAM_FD, (off_t)(gfn[i] * FAKE_PAGE));
+        for (size_t k = 0; err && k < run; k++)
+            err[i + k] = hole ? -EINVAL : 0;
+    }
+    return map;
+}
+API void *xenforeignmemory_map(void *h, uint32_t d, int prot, size_t nr, const uint64_t *gfn, int *err) { return xenforeignmemory_map2(h, d, NULL, prot, 0, nr, gfn, err); }
+API int xenforeignmemory_unmap(void *h, void *addr, size_t nr) { atomic_fetch_add(&fake()->unmaps, 1); return munmap(addr, nr * FAKE_PAGE); }
+API void *xenforeignmemory_map_resource(void *h, uint16_t d, unsigned type, unsigned id, unsigned long frame, unsigned long nr, void **addr, int prot, int flags)
+{
+    *addr = (frame == 0 ? fake()->ring : fake()->sync);
+    return handle();
+}
+API int xenforeignmemory_unmap_resource(void *h, void *resource) { return 0; }
+
+/* --- libxenevtchn: the descriptor is a pipe of port numbers --- */
+API void *xenevtchn_open(void *logger, unsigned flags) { return handle(); }
+API int xenevtchn_close(void *h) { return 0; }
+API int xenevtchn_fd(void *h) { return FAKE_EVENT_FD; }
+API int xenevtchn_bind_interdomain(void *h, uint32_t d, uint32_t remote) { return (int)remote; }
+API int xenevtchn_unbind(void *h, uint32_t port) { return 0; }
+API int xenevtchn_pending(void *h)
+{
+    uint32_t port;
+    return read(FAKE_EVENT_FD, &port, sizeof(port)) == sizeof(port) ? (int)port : -1;
+}
+API int xenevtchn_unmask(void *h, uint32_t port)
+{
+    struct fake_shared *s = fake();
+    syscall(SYS_getpid); /* the write() of the real thing */
+    atomic_store(&s->masked[port], 0);
+    if (atomic_exchange(&s->pending[port], 0)) {
+        atomic_store(&s->masked[port], 1);
+        return write(FAKE_EVENT_FD + 4, &port, sizeof(port)) == sizeof(port) ? 0 : -1;
+    }
+    return 0;
+}
+API int xenevtchn_notify(void *h, uint32_t port) { return write(FAKE_NOTIFY_FD, &(uint64_t){ 1 }, 8) == 8 ? 0 : -1; }
+
+/* --- libxencall, libxenctrl --- */
+API void *xencall_open(void *logger, unsigned flags) { return handle(); }
+API int xencall_close(void *h) { return 0; }
+API void *xencall_alloc_buffer(void *h, size_t n) { return malloc(n); }
+API void xencall_free_buffer(void *h, void *p) { free(p); }
+API int xencall2(void *h, unsigned op, uint64_t a, uint64_t b)
+{
+    /* XENMEM_populate_physmap: all extents of struct xen_memory_reservation; everything else succeeds. */
+    return op == 12 ? (int)((uint64_t *)b)[1] : 0;
+}
+API void *xc_interface_open(void *l, void *d, unsigned f) { return handle(); }
+API int xc_interface_close(void *h) { return 0; }
+API int xc_domain_populate_physmap_exact(void *h, uint32_t d, unsigned long nr, unsigned order, unsigned flags, void *frames) { return 0; }
+API int xc_domain_shutdown(void *h, uint32_t d, int reason) { return xendevicemodel_shutdown(h, (uint16_t)d, (unsigned)reason); }
+API int xc_get_hvm_param(void *h, uint32_t d, int param, unsigned long *value) { *value = 0; return 0; }
+API int xc_set_hvm_param(void *h, uint32_t d, int param, unsigned long value) { return 0; }
+API void *xengnttab_open(void *l, unsigned f) { return handle(); }
+API int xengnttab_close(void *h) { return 0; }
+API int xengnttab_set_max_grants(void *h, uint32_t n) { return 0; }
+API int xengnttab_grant_copy(void *h, uint32_t n, void *segments) { return 0; }
+API void *xengnttab_map_domain_grant_refs(void *h, uint32_t n, uint32_t d, uint32_t *refs, int prot) { return NULL; }
+API int xentoolcore_restrict_all(uint32_t d) { return domain(d); }
+
+/* --- libxenstore: what is written is kept in the shared table --- */
+static struct fake_node *node(const char *path)
+{
+    struct fake_shared *s = fake();
+    for (uint32_t i = 0; i < s->nr_nodes; i++) {
+        if (strcmp(s->nodes[i].path, path) == 0)
+            return &s->nodes[i];
+    }
+    return NULL;
+}
+API void *xs_open(unsigned long flags) { return handle(); }
+API void *xs_daemon_open(void) { return handle(); }
+API void xs_close(void *h) {}
+API void xs_daemon_close(void *h) {}
+API bool xs_write(void *h, uint32_t t, const char *path, const void *data, unsigned len)
+{
+    struct fake_shared *s = fake();
+    struct fake_node *n = node(path);
+    if (!n && s->nr_nodes == FAKE_NODES)
+        return true;
+    if (!n)
+        n = &s->nodes[s->nr_nodes];
+    strncpy(n->path, path, FAKE_NODE_BYTES - 1);
+    memcpy(n->value, data, len < FAKE_NODE_BYTES ? len : FAKE_NODE_BYTES - 1);
+    if (!n->written_ns) {
+        n->written_ns = now_ns();
+        s->nr_nodes++;
+    }
+    return true;
+}
+API void *xs_read(void *h, uint32_t t, const char *path, unsigned *len)
+{
+    struct fake_node *n = node(path);
+    if (!n) {
+        errno = ENOENT;
+        return NULL;
+    }
+    char *copy = strdup(n->value);
+    *len = copy ? (unsigned)strlen(copy) : 0;
+    return copy;
+}
+API char *xs_get_domain_path(void *h, unsigned d) { return d ? strdup("/local/domain/1") : strdup("/local/domain/0"); }
+API bool xs_mkdir(void *h, uint32_t t, const char *p) { return true; }
+API bool xs_rm(void *h, uint32_t t, const char *p) { return true; }
+API bool xs_set_permissions(void *h, uint32_t t, const char *p, void *perms, unsigned n) { return true; }
+API char **xs_directory(void *h, uint32_t t, const char *p, unsigned *n) { *n = 0; errno = ENOENT; return NULL; }
+API bool xs_watch(void *h, const char *p, const char *token) { return true; }
+API bool xs_unwatch(void *h, const char *p, const char *token) { return true; }
+API char **xs_read_watch(void *h, unsigned *n) { return NULL; }
+API char **xs_check_watch(void *h) { errno = EAGAIN; return NULL; }
+API uint32_t xs_transaction_start(void *h) { return 1; }
+API bool xs_transaction_end(void *h, uint32_t t, bool abort) { return true; }
+API int xs_fileno(void *h)
+{
+    static int never = -1;
+    if (never < 0)
+        never = eventfd(0, EFD_CLOEXEC);
+    return never;
+}
