@@ -67,8 +67,8 @@ static inline uint32_t chip_random(uint64_t *seed)
 }
 
 /*
- * A guest that does anything to the ports and the function (devfn < 0: none). Whatever it reached, a snapshot of it must be accepted,
- * and saving that again must give the same bytes.
+ * A guest that does anything to the ports and the function (devfn < 0: none). Whatever it reached, a snapshot of it
+ * must be accepted, and saving that again must give the same bytes.
  */
 static inline void chip_random_guest(struct rig *r, const struct port_range *ranges, unsigned nr, int devfn)
 {

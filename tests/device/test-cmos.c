@@ -7,8 +7,13 @@
 static struct cmos_config config_of(struct rig *r)
 {
     return (struct cmos_config){
-        .id = "cmos", .ports = &r->ports, .ram_below_4g_bytes = 3840 * MIB, .ram_above_4g_bytes = 4352 * MIB,
-        .boot_order = "cdn", .vcpus = 4, .century = 20,
+        .id = "cmos",
+        .ports = &r->ports,
+        .ram_below_4g_bytes = 3840 * MIB,
+        .ram_above_4g_bytes = 4352 * MIB,
+        .boot_order = "cdn",
+        .vcpus = 4,
+        .century = 20,
         .drives = { { .cylinders = 16383, .heads = 16, .sectors = 63, .translation = 1 },
                     { .cylinders = 615, .heads = 4, .sectors = 17 },
                     { 0 },
@@ -56,11 +61,45 @@ static void contents(void **state)
 {
     struct rig *r = *state;
     static const uint8_t expected[CMOS_BYTES] = {
-        [0x12] = 0xff, [0x14] = 0x06, [0x15] = 0x80, [0x16] = 0x02, [0x17] = 0xff, [0x18] = 0xff, [0x19] = 47, [0x1a] = 47,
-        [0x1b] = 0xff, 0x3f, 16, 0xff, 0xff, 0xc8, 0xff, 0x3f, 63,
-        [0x24] = 0x67, 0x02, 4, 0xff, 0xff, 0xc0, 0x67, 0x02, 17,
-        [0x30] = 0xff, [0x31] = 0xff, [0x32] = 0x20, [0x34] = 0x00, [0x35] = 0xef, [0x37] = 0x20, [0x38] = 0x40,
-        [0x39] = 0x81, [0x3d] = 0x32, [0x5b] = 0x00, [0x5c] = 0x10, [0x5d] = 0x01, [0x5f] = 3,
+        [0x12] = 0xff,
+        [0x14] = 0x06,
+        [0x15] = 0x80,
+        [0x16] = 0x02,
+        [0x17] = 0xff,
+        [0x18] = 0xff,
+        [0x19] = 47,
+        [0x1a] = 47,
+        [0x1b] = 0xff,
+        0x3f,
+        16,
+        0xff,
+        0xff,
+        0xc8,
+        0xff,
+        0x3f,
+        63,
+        [0x24] = 0x67,
+        0x02,
+        4,
+        0xff,
+        0xff,
+        0xc0,
+        0x67,
+        0x02,
+        17,
+        [0x30] = 0xff,
+        [0x31] = 0xff,
+        [0x32] = 0x20,
+        [0x34] = 0x00,
+        [0x35] = 0xef,
+        [0x37] = 0x20,
+        [0x38] = 0x40,
+        [0x39] = 0x81,
+        [0x3d] = 0x32,
+        [0x5b] = 0x00,
+        [0x5c] = 0x10,
+        [0x5d] = 0x01,
+        [0x5f] = 3,
     };
     for (unsigned i = CMOS_FIRST; i < CMOS_BYTES; i++)
         assert_int_equal(get(r, (uint8_t)i), expected[i]);
@@ -99,7 +138,7 @@ static void boot_orders(void **state)
     static const struct {
         const char *order;
         uint8_t first_two, third;
-    } cases[] = { { "cda", 0x32, 0x10 }, { "dc", 0x23, 0x00 }, { "n", 0x04, 0x00 },   { "", 0x00, 0x00 },
+    } cases[] = { { "cda", 0x32, 0x10 }, { "dc", 0x23, 0x00 }, { "n", 0x04, 0x00 },     { "", 0x00, 0x00 },
                   { NULL, 0, 0 },        { "b", 0x01, 0x00 },  { "cdnac", 0x32, 0x40 }, { "x?cd", 0x32, 0x00 } };
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         struct cmos_config config = config_of(r);

@@ -125,7 +125,7 @@ static void random_accesses(void **state)
     chip_random_guest(*state, ports, ARRAY_SIZE(ports), -1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, plug_in, rig_teardown)
+#define TEST(name)     cmocka_unit_test_setup_teardown(name, plug_in, rig_teardown)
 #define TEST_CHR(name) cmocka_unit_test_setup_teardown(name, plug_in_chr, rig_teardown)
 
 int main(void)

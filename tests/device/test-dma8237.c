@@ -10,7 +10,7 @@ static uint16_t port(unsigned c, unsigned n)
     return (uint16_t)(c == 0 ? n : 0xc0 + 2 * n);
 }
 
-enum { COMMAND = 8, STATUS = 8, REQUEST, MASK, MODE, CLEAR_FLIP_FLOP, MASTER_CLEAR, TEMPORARY = 13, CLEAR_MASK, MASK_ALL };
+enum { COMMAND = 8, STATUS = 8, REQUEST, MASK, MODE, CLEAR_FLIP_FLOP, MASTER_CLEAR, CLEAR_MASK, MASK_ALL };
 
 static int plug_in(void **state)
 {

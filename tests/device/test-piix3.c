@@ -21,8 +21,13 @@ static int counted_route(struct hv *hv, unsigned link, unsigned irq)
 
 static int create(struct rig *r, struct device **out)
 {
-    return piix3_create(&(struct piix3_config){ .id = "piix3", .pci = &r->pci, .devfn = DEVFN, .hv = &r->hv,
-                                                .host_bridge = bridge, .power = chip_power, .opaque = r },
+    return piix3_create(&(struct piix3_config){ .id = "piix3",
+                                                .pci = &r->pci,
+                                                .devfn = DEVFN,
+                                                .hv = &r->hv,
+                                                .host_bridge = bridge,
+                                                .power = chip_power,
+                                                .opaque = r },
                         out);
 }
 

@@ -26,9 +26,18 @@ static void ejected(void *opaque, unsigned slot)
 
 static struct piix4_pm_config config_of(struct rig *r)
 {
-    return (struct piix4_pm_config){ .id = "piix4-pm", .ports = &r->ports, .pci = &r->pci, .devfn = DEVFN,
-                                     .sci = irq_isa(&r->irqs, SCI), .com1 = true, .vcpus = VCPUS, .max_vcpus = MAX_VCPUS,
-                                     .removable_slots = REMOVABLE, .power = chip_power, .sleep = slept, .eject = ejected,
+    return (struct piix4_pm_config){ .id = "piix4-pm",
+                                     .ports = &r->ports,
+                                     .pci = &r->pci,
+                                     .devfn = DEVFN,
+                                     .sci = irq_isa(&r->irqs, SCI),
+                                     .com1 = true,
+                                     .vcpus = VCPUS,
+                                     .max_vcpus = MAX_VCPUS,
+                                     .removable_slots = REMOVABLE,
+                                     .power = chip_power,
+                                     .sleep = slept,
+                                     .eject = ejected,
                                      .opaque = r };
 }
 
@@ -69,7 +78,8 @@ static void reset_values(void **state)
 {
     struct rig *r = *state;
     static const uint8_t expected[256] = {
-        [0x40] = 0x01, [0x5b] = 0x02, [0x5f] = 0x10, [0x63] = 0x60, [0x67] = 0x08, [0x90] = 0x01, [0x91] = 0xb1, [0xd2] = 0x09,
+        [0x40] = 0x01, [0x5b] = 0x02, [0x5f] = 0x10, [0x63] = 0x60,
+        [0x67] = 0x08, [0x90] = 0x01, [0x91] = 0xb1, [0xd2] = 0x09,
     };
     for (unsigned pass = 0; pass < 2; pass++) {
         for (unsigned reg = 0x40; reg < 0x100; reg++)
@@ -450,8 +460,9 @@ static void smbus_interrupts_on_line_9(void **state)
 static void smbus_registers_store(void **state)
 {
     struct rig *r = *state;
-    static const uint8_t stored[16] = { [2] = 0x1d, [3] = 0xff, [4] = 0xff, [5] = 0xff, [6] = 0xff, [7] = 0xff,
-                                        [8] = 0x0f, [10] = 0xff, [11] = 0xff };
+    static const uint8_t stored[16] = {
+        [2] = 0x1d, [3] = 0xff, [4] = 0xff, [5] = 0xff, [6] = 0xff, [7] = 0xff, [8] = 0x0f, [10] = 0xff, [11] = 0xff
+    };
     for (unsigned i = 0; i < 16; i++) {
         uint8_t val = i == 2 ? 0xbf : 0xff; /* no start */
         rig_out8(r, (uint16_t)(SMB + i), val);
@@ -511,10 +522,19 @@ static void hostile_snapshots_are_refused(void **state)
         unsigned i;
         uint64_t val;
     } bad[] = {
-        { "pm1_control", 0, 0x2000 }, { "gpe_status", 0, 0x0008 }, { "slots_up", 0, 0x1 }, { "slots_down", 0, 0x2 },
-        { "cpus", 0, 0x06 }, { "cpus", 1, 0x10 }, { "cpus", 15, 0x80 }, { "smbus.block_index", 0, 32 },
-        { "smbus.status", 0, 0x01 }, { "smbus.control", 0, 0x40 }, { "smbus.slave_control", 0, 0x10 },
-        { "pci.config", 0x40, 0x00 }, { "pci.config", 0x02, 0x14 },
+        { "pm1_control", 0, 0x2000 },
+        { "gpe_status", 0, 0x0008 },
+        { "slots_up", 0, 0x1 },
+        { "slots_down", 0, 0x2 },
+        { "cpus", 0, 0x06 },
+        { "cpus", 1, 0x10 },
+        { "cpus", 15, 0x80 },
+        { "smbus.block_index", 0, 32 },
+        { "smbus.status", 0, 0x01 },
+        { "smbus.control", 0, 0x40 },
+        { "smbus.slave_control", 0, 0x10 },
+        { "pci.config", 0x40, 0x00 },
+        { "pci.config", 0x02, 0x14 },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         rig_save(r);
@@ -574,7 +594,7 @@ static void taken_places(void **state)
 
 static void cve_2020_25742_every_port_every_size(void **state)
 {
-    static const struct port_range ports[] = { { PM, PM + 0x3f }, { APM, APM + 1 }, { SLOTS, SLOTS + 15 },
+    static const struct port_range ports[] = { { PM, PM + 0x3f },   { APM, APM + 1 },         { SLOTS, SLOTS + 15 },
                                                { CPUS, CPUS + 31 }, { GPE_STS, GPE_STS + 3 }, { SMB, SMB + 15 } };
     place_pm(*state);
     for (unsigned i = 0; i < ARRAY_SIZE(ports); i++)
@@ -590,7 +610,7 @@ static void cve_2013_4148_damaged_snapshots(void **state)
 
 static void random_accesses(void **state)
 {
-    static const struct port_range ports[] = { { PM, PM + 0x3f }, { APM, APM + 1 }, { SLOTS, SLOTS + 19 },
+    static const struct port_range ports[] = { { PM, PM + 0x3f },   { APM, APM + 1 },         { SLOTS, SLOTS + 19 },
                                                { CPUS, CPUS + 31 }, { GPE_STS, GPE_STS + 3 }, { SMB, SMB + 15 } };
     place_pm(*state);
     chip_random_guest(*state, ports, ARRAY_SIZE(ports), DEVFN);

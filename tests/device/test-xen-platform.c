@@ -33,8 +33,12 @@ static int set_memtype(struct hv *hv, uint64_t first, uint64_t nr, enum hv_memty
 
 static int create(struct rig *r, struct bus *ports, struct device **out)
 {
-    return xen_platform_create(&(struct xen_platform_config){ .id = "xen-platform", .ports = ports, .pci = &r->pci,
-                                                              .devfn = DEVFN, .hv = &r->hv, .unplug = unplugged,
+    return xen_platform_create(&(struct xen_platform_config){ .id = "xen-platform",
+                                                              .ports = ports,
+                                                              .pci = &r->pci,
+                                                              .devfn = DEVFN,
+                                                              .hv = &r->hv,
+                                                              .unplug = unplugged,
                                                               .opaque = r },
                                out);
 }
@@ -346,8 +350,13 @@ static void cve_2015_5166_unplug_inside_the_write(void **state)
 {
     struct rig *r = *state;
     device_free(r->dev);
-    struct xen_platform_config config = { .id = "xen-platform", .ports = &r->ports, .pci = &r->pci, .devfn = DEVFN,
-                                          .hv = &r->hv, .unplug = unplug_self, .opaque = r };
+    struct xen_platform_config config = { .id = "xen-platform",
+                                          .ports = &r->ports,
+                                          .pci = &r->pci,
+                                          .devfn = DEVFN,
+                                          .hv = &r->hv,
+                                          .unplug = unplug_self,
+                                          .opaque = r };
     assert_int_equal(xen_platform_create(&config, &r->dev), 0);
     chip_start(r);
     map_bars(r);
