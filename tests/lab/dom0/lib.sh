@@ -67,7 +67,7 @@ create() {
     clock=$!
     now >/run/lab/created
     if ! xl -vvv create /run/lab/guest.cfg >>/run/lab/xl.log 2>&1; then
-        fail created "$(grep -v ' debug: ' /run/lab/xl.log | tail -n 1)"
+        fail created "$(grep -m 1 'error: ' /run/lab/xl.log); $(tail -n 1 /var/log/xen/qemu-dm-guest.log)"
         exit 1
     fi
     kill $watcher
