@@ -33,9 +33,10 @@ int chr_pty_open(const struct chr_context *context, const struct chr_config *con
 
 /*
  * A stream socket: unix (path), tcp (host, port) or an inherited listening one (fd, taken on success).
- * A server has one client at a time, the next ones wait in the backlog; with config->wait the call blocks until the
- * first one came. A client connects at once or fails, and is not re-connected. What a slow peer hasn't read is kept up
- * to 64 KiB. A file descriptor sent along goes to the user, all but the first of a message are closed.
+ * A server has one client at a time, the next ones wait in the backlog; with config->wait the call runs the loop until
+ * the first one came (or until loop_quit(): -EINTR). A client connects at once or fails, and is not re-connected. What
+ * a slow peer hasn't read is kept up to 64 KiB. A file descriptor sent along goes to the user, all but the first of a
+ * message are closed.
  */
 int chr_socket_open(const struct chr_context *context, const struct chr_config *config, struct chr **out) WARN_UNUSED;
 

@@ -4,7 +4,6 @@
 #include "chr-private.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -293,17 +292,15 @@ static void socket_close(struct chr *chr)
         free(s);
 }
 
-/* wait=on: the guest doesn't start before somebody listens to it. */
+/* wait=on: the guest doesn't start before somebody listens to it. A signal that ends the program still does. */
 static int wait_for_peer(struct chr_socket *s)
 {
-    struct pollfd pollfd = { .fd = s->listener.fd, .events = POLLIN };
+    struct loop *loop = s->context.loop;
+    int err = 0;
     log_print(s->context.log, LOG_INFO, s->chr.label, "%s: waiting for a client", s->chr.filename);
-    while (s->peer.fd < 0) {
-        if (poll(&pollfd, 1, -1) < 0 && errno != EINTR)
-            return -errno;
-        peer_waits(s, EPOLLIN);
-    }
-    return 0;
+    while (!err && s->peer.fd < 0 && !loop->stop)
+        err = loop_step(loop, -1);
+    return err || s->peer.fd >= 0 ? err : -EINTR;
 }
 
 int chr_socket_open(const struct chr_context *context, const struct chr_config *config, struct chr **out)

@@ -849,6 +849,25 @@ static void server_can_wait_for_its_client(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
 }
 
+static void quit(void *opaque)
+{
+    loop_quit(opaque);
+}
+
+static void waiting_can_be_ended(void **state)
+{
+    struct bench *b = *state;
+    struct chr_config config = {
+        .kind = CHR_SOCKET, .path = world_path(b->w, "w"), .fd = -1, .server = true, .wait = true
+    };
+    struct timer timer;
+    timer_init(&timer, &b->w->loop, quit, &b->w->loop);
+    timer_arm(&timer, 3 * NS_PER_MS);
+    assert_int_equal(open_chr(b, config), -EINTR);
+    assert_int_equal(access(b->w->path, F_OK), -1);
+    b->w->loop.stop = false;
+}
+
 /* Bytes and peers that come before there is a user wait for it. */
 static void a_late_user_misses_nothing(void **state)
 {
@@ -925,6 +944,7 @@ int main(void)
         TEST(too_long_a_path_is_refused),
         TEST(tcp_works_both_ways),
         TEST(server_can_wait_for_its_client),
+        TEST(waiting_can_be_ended),
         TEST(a_late_user_misses_nothing),
         TEST(read_file_reads_whole_files),
     };
