@@ -1,0 +1,325 @@
+/*
+ * The IDE function of the PIIX3: configuration space, bus master ports, the two channels as one device; media control and
+ * unplug. Source: Intel 82371SB (PIIX3), order 290550, 2.3 and 2.7. Left out: the enable bits and timings of IDETIM have
+ * no effect, both channels always decode.
+ */
+#include "ide-piix3.h"
+#include "ide-private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BAR_BUS_MASTER = 4, BUS_MASTER_BYTES = 16, CHANNEL_BYTES = 8, DATA_BYTES = 1, CTL_BYTES = 1 };
+
+struct ide_piix3 {
+    struct device dev;
+    struct pci_func pci;
+    /* Guest-visible state is in here too; ide_fields[] says what. */
+    struct ide_channel chan[IDE_CHANNELS];
+};
+
+#define SNAP_DRIVE(c, d)                                                                                               \
+    SNAP(struct ide_piix3, chan[c].drive[d].kind), SNAP(struct ide_piix3, chan[c].drive[d].status),                    \
+        SNAP(struct ide_piix3, chan[c].drive[d].error), SNAP(struct ide_piix3, chan[c].drive[d].transfer_mode),        \
+        SNAP(struct ide_piix3, chan[c].drive[d].irq), SNAP(struct ide_piix3, chan[c].drive[d].regs.features),          \
+        SNAP(struct ide_piix3, chan[c].drive[d].regs.count), SNAP(struct ide_piix3, chan[c].drive[d].regs.low),        \
+        SNAP(struct ide_piix3, chan[c].drive[d].regs.mid), SNAP(struct ide_piix3, chan[c].drive[d].regs.high),         \
+        SNAP(struct ide_piix3, chan[c].drive[d].regs.device),                                                          \
+        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_features),                                                    \
+        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_count),                                                       \
+        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_low), SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_mid),  \
+        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_high), SNAP(struct ide_piix3, chan[c].drive[d].disk.heads),   \
+        SNAP(struct ide_piix3, chan[c].drive[d].disk.sectors), SNAP(struct ide_piix3, chan[c].drive[d].disk.multiple), \
+        SNAP(struct ide_piix3, chan[c].drive[d].disk.write_cache),                                                     \
+        SNAP(struct ide_piix3, chan[c].drive[d].disk.look_ahead), SNAP(struct ide_piix3, chan[c].drive[d].disk.smart), \
+        SNAP(struct ide_piix3, chan[c].drive[d].disk.smart_autosave),                                                  \
+        SNAP(struct ide_piix3, chan[c].drive[d].disk.smart_self_test),                                                 \
+        SNAP(struct ide_piix3, chan[c].drive[d].disk.power), SNAP(struct ide_piix3, chan[c].drive[d].cd.tray_open),    \
+        SNAP(struct ide_piix3, chan[c].drive[d].cd.locked), SNAP(struct ide_piix3, chan[c].drive[d].cd.change),        \
+        SNAP(struct ide_piix3, chan[c].drive[d].cd.events), SNAP(struct ide_piix3, chan[c].drive[d].cd.key),           \
+        SNAP(struct ide_piix3, chan[c].drive[d].cd.asc), SNAP(struct ide_piix3, chan[c].drive[d].cd.ascq),             \
+        SNAP(struct ide_piix3, chan[c].drive[d].cd.sense_lba_valid),                                                   \
+        SNAP(struct ide_piix3, chan[c].drive[d].cd.sense_lba),                                                         \
+        SNAP_ARRAY(struct ide_piix3, chan[c].drive[d].cd.recovery),                                                    \
+        SNAP_ARRAY(struct ide_piix3, chan[c].drive[d].cd.volume)
+
+#define SNAP_CHANNEL(c)                                                                                                \
+    SNAP(struct ide_piix3, chan[c].control), SNAP(struct ide_piix3, chan[c].selected),                                 \
+        SNAP(struct ide_piix3, chan[c].bm_command), SNAP(struct ide_piix3, chan[c].bm_status),                         \
+        SNAP(struct ide_piix3, chan[c].bm_table), SNAP(struct ide_piix3, chan[c].prd.next),                            \
+        SNAP(struct ide_piix3, chan[c].prd.base), SNAP(struct ide_piix3, chan[c].prd.left),                            \
+        SNAP(struct ide_piix3, chan[c].prd.entries), SNAP(struct ide_piix3, chan[c].prd.last),                         \
+        SNAP(struct ide_piix3, chan[c].x.phase), SNAP(struct ide_piix3, chan[c].x.step),                               \
+        SNAP(struct ide_piix3, chan[c].x.unit), SNAP(struct ide_piix3, chan[c].x.command),                             \
+        SNAP(struct ide_piix3, chan[c].x.packet), SNAP(struct ide_piix3, chan[c].x.dma),                               \
+        SNAP(struct ide_piix3, chan[c].x.ext), SNAP(struct ide_piix3, chan[c].x.fua),                                  \
+        SNAP_ARRAY(struct ide_piix3, chan[c].x.cdb), SNAP(struct ide_piix3, chan[c].x.pos),                            \
+        SNAP(struct ide_piix3, chan[c].x.end), SNAP(struct ide_piix3, chan[c].x.filled),                               \
+        SNAP(struct ide_piix3, chan[c].x.block), SNAP(struct ide_piix3, chan[c].x.lba),                                \
+        SNAP(struct ide_piix3, chan[c].x.left), SNAP(struct ide_piix3, chan[c].x.careful),                             \
+        SNAP(struct ide_piix3, chan[c].x.host_bytes), SNAP_ARRAY(struct ide_piix3, chan[c].buf)
+
+static const struct snap_field ide_fields[] = {
+    SNAP_ARRAY(struct ide_piix3, pci.config),
+    SNAP_DRIVE(0, 0), SNAP_DRIVE(0, 1), SNAP_DRIVE(1, 0), SNAP_DRIVE(1, 1), SNAP_CHANNEL(0), SNAP_CHANNEL(1), SNAP_END,
+};
+
+static const struct pci_desc ide_pci_desc = {
+    .vendor = 0x8086, .device = 0x7010, .subvendor = 0x1af4, .subdevice = 0x1100,
+    .class_code = 0x010180, /* legacy ports only, bus master [82371SB 2.3.5] */
+    .status_reset = 0x0280,
+};
+
+static struct ide_drive *drive_at(struct ide_piix3 *s, unsigned i)
+{
+    return &s->chan[i / IDE_UNITS].drive[i % IDE_UNITS];
+}
+
+static struct ide_drive *find_drive(struct ide_piix3 *s, const char *id)
+{
+    for (unsigned i = 0; i < IDE_DRIVES; i++) {
+        struct ide_drive *d = drive_at(s, i);
+        if (d->kind != IDE_NONE && d->id[0] && strcmp(d->id, id) == 0)
+            return d;
+    }
+    return NULL;
+}
+
+static uint64_t bm_read(void *opaque, uint64_t off, unsigned size)
+{
+    struct ide_piix3 *s = opaque;
+    return ide_bm_read(&s->chan[off / CHANNEL_BYTES], (unsigned)off % CHANNEL_BYTES);
+}
+
+static void bm_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
+{
+    struct ide_piix3 *s = opaque;
+    ide_bm_write(&s->chan[off / CHANNEL_BYTES], (unsigned)off % CHANNEL_BYTES, (uint8_t)val);
+}
+
+static const struct bus_ops bm_ops = { .read = bm_read, .write = bm_write, .sizes = BUS_1 };
+
+/* No request in flight afterwards; commands at work are forgotten. */
+static void halt_channel(struct ide_channel *c)
+{
+    c->halt = true;
+    ide_abandon(c);
+    for (unsigned i = 0; i < IDE_UNITS; i++)
+        ide_drive_drain(&c->drive[i]);
+    c->halt = false;
+}
+
+/* Take the drive and its image away. */
+static void remove_drive(struct ide_drive *d)
+{
+    ide_drive_close(d);
+    free(d->ahead.data);
+    d->ahead.data = NULL;
+    d->kind = IDE_NONE;
+}
+
+static void ide_reset(struct device *dev)
+{
+    struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
+    pci_reset(&s->pci);
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        halt_channel(&s->chan[i]);
+        ide_channel_reset(&s->chan[i]);
+    }
+}
+
+static int ide_restored(struct device *dev)
+{
+    struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        int err = ide_channel_restored(&s->chan[i]);
+        if (err)
+            return err;
+    }
+    int err = pci_restored(&s->pci);
+    if (err)
+        return err;
+    /* A guest saved without its disks doesn't get them back: the images belong to its PV back ends. */
+    for (unsigned i = 0; i < IDE_DRIVES; i++) {
+        if (drive_at(s, i)->kind == IDE_NONE)
+            remove_drive(drive_at(s, i));
+    }
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        struct ide_channel *c = &s->chan[i];
+        ide_update_irq(c);
+        if (c->x.phase == PHASE_DMA)
+            ide_dma_begin(c);
+    }
+    return 0;
+}
+
+static void ide_unplug(struct device *dev)
+{
+    struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        struct ide_channel *c = &s->chan[i];
+        bus_detach(&c->data);
+        bus_detach(&c->regs);
+        bus_detach(&c->ctl);
+        halt_channel(c);
+        for (unsigned unit = 0; unit < IDE_UNITS; unit++) {
+            ide_drive_flush(&c->drive[unit]);
+            remove_drive(&c->drive[unit]);
+            c->drive[unit].irq = false;
+        }
+        ide_update_irq(c);
+    }
+    pci_detach(&s->pci);
+}
+
+static const struct device_desc ide_desc = {
+    .name = "ide-piix3", .version = 1, .fields = ide_fields, .restored = ide_restored, .reset = ide_reset,
+    .unplug = ide_unplug,
+};
+
+static struct ide_piix3 *ide_of(const struct device *dev)
+{
+    assert(dev->desc == &ide_desc);
+    return container_of(dev, struct ide_piix3, dev);
+}
+
+void ide_drain(struct device *ide)
+{
+    struct ide_piix3 *s = ide_of(ide);
+    for (unsigned i = 0; i < IDE_DRIVES; i++)
+        ide_drive_drain(drive_at(s, i));
+    for (unsigned i = 0; i < IDE_DRIVES; i++)
+        ide_drive_flush(drive_at(s, i));
+}
+
+/* The function as stock leaves it: nothing enabled, no bus master ports; IDETIM says that the channels are there. */
+static void reset_function(struct ide_piix3 *s)
+{
+    if (!s->pci.bus)
+        return;
+    pci_config_write(s->pci.bus, s->pci.devfn, PCI_COMMAND, 2, 0);
+    pci_config_write(s->pci.bus, s->pci.devfn, PCI_BAR0 + 4 * BAR_BUS_MASTER, 4, 0);
+}
+
+void ide_unplug_disks(struct device *ide, bool keep_primary_master)
+{
+    struct ide_piix3 *s = ide_of(ide);
+    bool any = false;
+    for (unsigned i = 0; i < IDE_DRIVES; i++)
+        any |= drive_at(s, i)->kind == IDE_DISK && !(i == 0 && keep_primary_master);
+    if (!any)
+        return;
+    ide_drain(ide); /* commands at work go on to their end: what the guest wrote is on the disk */
+    for (unsigned i = 0; i < IDE_DRIVES; i++) {
+        struct ide_drive *d = drive_at(s, i);
+        if (d->kind != IDE_DISK || (i == 0 && keep_primary_master))
+            continue;
+        if (ide_active(d->chan) == d)
+            ide_abandon(d->chan);
+        remove_drive(d);
+    }
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        halt_channel(&s->chan[i]);
+        ide_channel_reset(&s->chan[i]);
+    }
+    reset_function(s);
+}
+
+bool ide_drive_info(const struct device *ide, unsigned i, struct ide_drive_info *info)
+{
+    const struct ide_drive *d = i < IDE_DRIVES ? drive_at(ide_of(ide), i) : NULL;
+    if (!d || d->kind == IDE_NONE)
+        return false;
+    *info = (struct ide_drive_info){ .id = d->id, .cdrom = d->kind == IDE_CD, .locked = d->cd.locked,
+                                     .tray_open = d->cd.tray_open, .block = d->block };
+    return true;
+}
+
+int ide_eject(struct device *ide, const char *id, bool force)
+{
+    struct ide_drive *d = find_drive(ide_of(ide), id);
+    return d ? atapi_eject(d, force) : -ENOENT;
+}
+
+int ide_change_medium(struct device *ide, const char *id, bool force, struct block *block)
+{
+    struct ide_drive *d = find_drive(ide_of(ide), id);
+    return d ? atapi_change_medium(d, force, block) : -ENOENT;
+}
+
+static int init_drive(struct ide_channel *c, unsigned unit, unsigned index, const struct ide_drive_config *config)
+{
+    struct ide_drive *d = &c->drive[unit];
+    d->chan = c;
+    d->index = (uint8_t)index;
+    (void)snprintf(d->serial, sizeof(d->serial), "QM%05u", index + 1);
+    if (!config->present)
+        return 0;
+    if (!config->cdrom && (!config->block || config->block->size_bytes < DISK_SECTOR))
+        return -EINVAL;
+    if (config->block && config->block->sector_bytes > (config->cdrom ? CD_SECTOR : DISK_SECTOR))
+        return -EINVAL;
+    d->configured = d->kind = config->cdrom ? IDE_CD : IDE_DISK;
+    (void)snprintf(d->id, sizeof(d->id), "%s", config->id ? config->id : "");
+    d->ahead.next = UINT64_MAX;
+    d->ahead.data = malloc(IDE_AHEAD_BYTES);
+    if (!d->ahead.data)
+        return -ENOMEM;
+    if (config->block) {
+        d->sectors = config->block->size_bytes / ide_sector_bytes(d);
+        d->geometry = ide_guess_geometry(config->block->size_bytes);
+    }
+    return 0;
+}
+
+static int init_channel(struct ide_piix3 *s, unsigned i, const struct ide_piix3_config *config)
+{
+    static const uint16_t command_ports[] = { 0x1f0, 0x170 }, control_ports[] = { 0x3f6, 0x376 };
+    struct ide_channel *c = &s->chan[i];
+    c->dev = &s->dev;
+    c->loop = config->loop;
+    c->mem = config->mem;
+    c->pci = &s->pci;
+    c->irq = config->irq[i];
+    c->tray_moved = config->tray_moved;
+    c->opaque = config->opaque;
+    for (unsigned unit = 0; unit < IDE_UNITS; unit++) {
+        unsigned index = i * IDE_UNITS + unit;
+        int err = init_drive(c, unit, index, &config->drives[index]);
+        if (err)
+            return err;
+    }
+    int err = bus_attach(config->ports, &c->data, &ide_data_ops, c, command_ports[i], DATA_BYTES);
+    if (!err)
+        err = bus_attach(config->ports, &c->regs, &ide_regs_ops, c, command_ports[i] + REG_ERROR, IDE_NR_REGS - REG_ERROR);
+    if (!err)
+        err = bus_attach(config->ports, &c->ctl, &ide_ctl_ops, c, control_ports[i], CTL_BYTES);
+    return err;
+}
+
+int ide_piix3_create(const struct ide_piix3_config *config, struct device **out)
+{
+    struct ide_piix3 *s = device_new(&ide_desc, config->id, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->pci.opaque = s;
+    s->pci.bars[BAR_BUS_MASTER] = (struct pci_bar){ .kind = PCI_BAR_IO, .size = BUS_MASTER_BYTES, .ops = &bm_ops };
+    int err = 0;
+    for (unsigned i = 0; !err && i < IDE_CHANNELS; i++)
+        err = init_channel(s, i, config);
+    if (!err)
+        err = pci_attach(&s->pci, config->pci, config->devfn, &ide_pci_desc);
+    if (err) {
+        device_free(&s->dev); /* the blocks are still the caller's */
+        return err;
+    }
+    for (unsigned i = 0; i < IDE_DRIVES; i++)
+        drive_at(s, i)->block = config->drives[i].present ? config->drives[i].block : NULL;
+    for (unsigned i = 0; i < IDE_CHANNELS; i++)
+        ide_channel_reset(&s->chan[i]);
+    *out = &s->dev;
+    return 0;
+}
