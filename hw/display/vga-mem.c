@@ -24,10 +24,15 @@ static uint32_t replicate(uint8_t byte)
     return byte * UINT32_C(0x01010101);
 }
 
-/* A banked VBE mode with 8 or more bits per pixel is linear whatever the sequencer says. */
+/* A banked VBE mode with 8 or more bits per pixel is linear and open whatever the sequencer says. */
+static bool vbe_linear(const struct vga_core *c)
+{
+    return vga_vbe_enabled(c) && c->vbe[VBE_BPP] != 4;
+}
+
 static bool chain4(const struct vga_core *c)
 {
-    return vga_vbe_enabled(c) ? c->vbe[VBE_BPP] != 4 : c->sr[SR_MEMORY_MODE] & SR4_CHAIN4;
+    return vga_vbe_enabled(c) ? vbe_linear(c) : c->sr[SR_MEMORY_MODE] & SR4_CHAIN4;
 }
 
 static bool odd_even_write(const struct vga_core *c)
@@ -42,12 +47,12 @@ static bool odd_even_read(const struct vga_core *c)
 
 static unsigned map_mask(const struct vga_core *c)
 {
-    return vga_vbe_enabled(c) ? 0xf : c->sr[SR_MAP_MASK];
+    return vbe_linear(c) ? 0xf : c->sr[SR_MAP_MASK];
 }
 
 /*
- * The part of the window that decodes, by the memory map field [IBM "Miscellaneous"], and the display address of offset off
- * in it. Only the 64 KiB view is banked. False: nobody answers at one of the size bytes.
+ * The part of the window that decodes, by the memory map field [IBM "Miscellaneous"], and the display address of offset
+ * off in it. Only the 64 KiB view is banked. False: nobody answers at one of the size bytes.
  */
 static bool decode(const struct vga_core *c, uint64_t off, unsigned size, uint32_t *addr)
 {
@@ -62,8 +67,7 @@ static bool decode(const struct vga_core *c, uint64_t off, unsigned size, uint32
     return true;
 }
 
-/* The 4-byte group at plane offset n, or NULL if VRAM ends before it: a banked planar view is 4 times the bank's size.
- */
+/* The 4-byte group at plane offset n, or NULL if VRAM ends before it: the planes of a high bank lie 4 times as high. */
 static uint8_t *group(const struct vga_core *c, uint32_t n)
 {
     return n < c->vram_bytes / 4 ? c->vram + (size_t)n * 4 : NULL;

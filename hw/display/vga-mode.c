@@ -48,7 +48,7 @@ static unsigned line_compare(const struct vga_core *c)
     return c->cr[CR_LINE_COMPARE] | (c->cr[CR_OVERFLOW] & 0x10u) << 4 | (c->cr[CR_MAX_SCAN] & 0x40u) << 3;
 }
 
-/* In 9-dot text modes the values are 8, 0, 1, ... 7, else 0 to 7; 256 colours count two per dot [IBM "Horizontal PEL Panning"]. */
+/* 9-dot text counts 8, 0, 1, ... 7, the others 0 to 7; 256 colours two per dot [IBM "Horizontal PEL Panning"]. */
 static uint8_t panning(const struct vga_core *c, const struct vga_mode *mode)
 {
     unsigned pan = c->ar[AR_PANNING];
@@ -76,7 +76,7 @@ static void graphics_mode(const struct vga_core *c, struct vga_mode *mode)
     unsigned lines = vga_display_lines(c), rows = (c->cr[CR_MAX_SCAN] & CR9_LINES) + 1u;
     unsigned dots = (c->cr[CR_HDISPLAY] + 1u) * 8, doubled = c->cr[CR_MAX_SCAN] & CR9_DOUBLE_SCAN ? 2 : 1;
     bool half = c->sr[SR_CLOCKING] & SR1_HALF_CLOCK;
-    /* The row scan counter may stand in for address bits 13 and 14; the lines of a row differ then [IBM "CRT Mode Control"]. */
+    /* The row scan counter may stand in for address bits 13 and 14: lines of a row differ [IBM "CRT Mode Control"]. */
     unsigned banks = c->cr[CR_MODE] & CR17_A13 ? 1 : c->cr[CR_MODE] & CR17_A14 ? 2 : 4;
     mode->bank_lines = (uint8_t)(rows >= banks ? banks : 1);
     mode->scale_y = (uint8_t)(rows / mode->bank_lines * doubled);

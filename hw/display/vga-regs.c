@@ -17,7 +17,8 @@ enum {
     DAC_READ_INDEX = 0x3c7, DAC_WRITE_INDEX = 0x3c8, DAC_DATA = 0x3c9, FEATURE_READ = 0x3ca, MISC_READ = 0x3cc,
     GR_INDEX = 0x3ce, GR_DATA = 0x3cf, CR_INDEX = 0x3d4, CR_DATA = 0x3d5, STATUS_1 = 0x3da, /* write: feature control */
 };
-enum { MISC_MASK = 0xef, FEATURE_MASK = 0x10, SR_INDEX_MASK = 7, GR_INDEX_MASK = 0xf, AR_INDEX_MASK = 0x3f, AR_REG = 0x1f };
+enum { MISC_MASK = 0xef, FEATURE_MASK = 0x10 };
+enum { SR_INDEX_MASK = 7, GR_INDEX_MASK = 0xf, AR_INDEX_MASK = 0x3f, AR_REG = 0x1f };
 enum { CR11_PROTECT = 0x80, CR7_LINE_COMPARE = 0x10, DAC_WRITING = 0, DAC_READING = 3 };
 enum { STATUS_BLANK = 0x01, STATUS_RETRACE = 0x08 };
 
@@ -44,7 +45,8 @@ static struct scan scan_timing(const struct vga_core *c)
 {
     unsigned overflow = c->cr[CR_OVERFLOW];
     unsigned chars = c->cr[CR_HTOTAL] + 5u, shown_chars = c->cr[CR_HDISPLAY] + 1u;
-    uint64_t hz = (c->misc >> 2 & 3) == 1 ? 28322000 : 25175000; /* no other clock is fitted [IBM "Miscellaneous Output"] */
+    /* No other clock is fitted [IBM "Miscellaneous Output"]. */
+    uint64_t hz = (c->misc >> 2 & 3) == 1 ? 28322000 : 25175000;
     uint64_t dots = c->sr[SR_CLOCKING] & SR1_8_DOTS ? 8 : 9;
     if (c->sr[SR_CLOCKING] & SR1_HALF_CLOCK)
         dots *= 2;
@@ -62,8 +64,9 @@ static struct scan scan_timing(const struct vga_core *c)
 }
 
 /*
- * Where the beam would be by the guest's clock [IBM "Input Status 1"]. A real retrace of two lines is 60 us, and a trapped
- * poll can take longer: it lasts 1/16 of a frame here, or a guest that waits for it would miss it again and again.
+ * Where the beam would be by the guest's clock [IBM "Input Status 1"]. A real retrace of two lines is 60 us, and a
+ * trapped poll can take longer: it lasts 1/16 of a frame here, or a guest that waits for it would miss it time and
+ * again.
  */
 static uint8_t input_status_1(const struct vga_core *c)
 {
@@ -104,7 +107,7 @@ static void dac_start(struct vga_core *c, uint8_t state, uint8_t *index, uint8_t
     c->dac_sub = 0;
 }
 
-/* One port for index and data, told apart by a flip-flop that a read of input status 1 resets [IBM "Attribute Address"]. */
+/* One port for index and data; a flip-flop tells, input status 1 resets it [IBM "Attribute Address"]. */
 static void ar_write(struct vga_core *c, uint8_t val)
 {
     unsigned reg = c->ar_index & AR_REG;

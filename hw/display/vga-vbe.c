@@ -2,8 +2,8 @@
  * The Bochs display interface: 16-bit registers that set a linear mode beside the VGA's own registers.
  * Source: Bochs VBE display interface (DISPI), IDs b0c0 to b0c5.
  * The registers hold whatever was written while the mode is off; when it goes on, and with every write after that, they
- * are settled so that the visible area lies in VRAM. What is shown never depends on VGA registers then, so a guest can't
- * break that rule behind our back. Left out: the bank granularity of 32 KiB that some versions have.
+ * are settled so that the visible area lies in VRAM. What is shown never depends on VGA registers then, so a guest
+ * can't break that rule behind our back. Left out: the bank granularity of 32 KiB that some versions have.
  */
 #include "vga-core.h"
 

@@ -15,7 +15,7 @@ struct vga_config {
     struct bus *ports, *memory;
     struct pci_bus *pci;
     uint8_t devfn;
-    /* Video memory, mapped as long as the device lives; the guest may write it at any time. A power of two, 1-512 MiB. */
+    /* Video memory, mapped as long as the device lives; the guest writes it at any time. A power of two, 1-512 MiB. */
     void *vram;
     uint64_t vram_bytes;
     /* The VGA BIOS, the caller's, as long as the device lives. NULL or 0 bytes: no ROM. */
