@@ -163,6 +163,11 @@ static void no_disks(void **state)
         assert_int_equal(get(r, i), 0);
     assert_int_equal(get(r, 0x29), 0xc8); /* more than 8 heads */
     assert_int_equal(get(r, 0x39), 0x0c);
+    config.drives[0] = config.drives[1];
+    config.drives[1].cylinders = 0;
+    plug_in_other(r, &config);
+    assert_int_equal(get(r, 0x12), 0xf0);
+    assert_int_equal(get(r, 0x1a), 0);
 }
 
 static void centuries_and_cpus(void **state)
@@ -235,6 +240,7 @@ static void battery_survives_a_reset(void **state)
     put(r, 0x34, 0x12);
     r->dev->desc->reset(r->dev);
     assert_int_equal(get(r, 0x0f), 0xfe);
+    assert_true(r->dev->desc->keeps_s3);
     assert_int_equal(get(r, 0x34), 0x12);
 }
 

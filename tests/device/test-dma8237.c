@@ -159,12 +159,13 @@ static void pages(void **state)
     for (unsigned i = 0; i < 8; i++)
         rig_out8(r, page_port[i], (uint8_t)(0x10 + 3 * i));
     for (unsigned i = 0; i < 8; i++) {
-        program(r, i, 0x44, 0x8001, 0);
-        uint32_t page = 0x10 + 3 * i;
+        program(r, i, 0x44, (uint16_t)(0x0a01 + i), 0);
+        uint32_t page = 0x10 + 3 * i, addr = 0x0a01 + i;
         assert_int_equal(rig_in8(r, page_port[i]), page);
-        assert_int_equal(dma8237_channel(r->dev, i).addr,
-                         i < 4 ? page << 16 | 0x8001 : (page & 0xfe) << 16 | 0x8001 << 1);
+        assert_int_equal(dma8237_channel(r->dev, i).addr, i < 4 ? page << 16 | addr : (page & 0xfe) << 16 | addr << 1);
     }
+    program(r, 5, 0x44, 0x8001, 0); /* the word address shares no bit with the page */
+    assert_int_equal(dma8237_channel(r->dev, 5).addr, 0x1f0002);
 }
 
 /* 1f at port 88 tells hvmloader that another model's battery is there. */
@@ -196,7 +197,8 @@ static void channel_state(void **state)
     assert_int_equal(channel.units, 512);
     rig_out8(r, port(0, COMMAND), 0x04); /* controller disable */
     assert_false(dma8237_channel(r->dev, 2).ready);
-    rig_out8(r, port(0, COMMAND), 0x00);
+    rig_out8(r, port(0, COMMAND), 0xfb);
+    assert_true(dma8237_channel(r->dev, 2).ready);
     rig_out8(r, port(0, MODE), 0xc2); /* cascade */
     assert_false(dma8237_channel(r->dev, 2).ready);
     rig_out8(r, port(0, MODE), 0x5a);

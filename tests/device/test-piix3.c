@@ -86,10 +86,13 @@ static void reset_values(void **state)
             assert_int_equal(rig_cfg_read(r, DEVFN, reg, 1), expected[reg]);
             rig_cfg_write(r, DEVFN, reg, 1, 0x5a); /* all store */
             assert_int_equal(rig_cfg_read(r, DEVFN, reg, 1), 0x5a);
+            rig_cfg_write(r, DEVFN, reg, 1, 0xff);
+            assert_int_equal(rig_cfg_read(r, DEVFN, reg, 1), 0xff);
         }
         r->dev->desc->reset(r->dev);
     }
     assert_int_equal(rig_in8(r, RC), 0);
+    assert_true(r->dev->desc->keeps_s3);
 }
 
 /* [P3 PIRQRC] What hvmloader writes, then what OVMF does. */
@@ -158,7 +161,7 @@ static void refused_route_is_logged(void **state)
 static void reset_control_reboots(void **state)
 {
     struct rig *r = *state;
-    rig_out8(r, RC, 0x02);
+    rig_out8(r, RC, 0xfb);
     assert_int_equal(r->shutdown, -1);
     assert_int_equal(rig_in8(r, RC), 0x02);
     rig_out8(r, RC, 0xf8);

@@ -94,6 +94,7 @@ static void reset_values(void **state)
     assert_int_equal(rig_in32(r, GPE_STS), 0);
     assert_int_equal(rig_in16(r, APM), 0);
     assert_false(r->wires[SCI]);
+    assert_true(r->dev->desc->keeps_s3);
 }
 
 /* [P4 7.1] What the machine has is told in the device activity registers. */
@@ -436,6 +437,7 @@ static void smbus_transactions_fail(void **state)
         rig_out8(r, SMB + 2, (uint8_t)(0x40 | protocol << 2));
         assert_int_equal(rig_in8(r, SMB), 0x04);
         assert_int_equal(rig_in8(r, SMB + 2), protocol << 2);
+        assert_false(r->wires[SCI]); /* interrupts are off */
         rig_out8(r, SMB, 0x1b);
         assert_int_equal(rig_in8(r, SMB), 0x04);
         rig_out8(r, SMB, 0x04);
@@ -447,6 +449,8 @@ static void smbus_transactions_fail(void **state)
 static void smbus_interrupts_on_line_9(void **state)
 {
     struct rig *r = *state;
+    rig_out8(r, SMB + 2, 0x3f); /* no start, no interrupt */
+    assert_int_equal(rig_in8(r, SMB), 0x00);
     rig_out8(r, SMB + 2, 0x41);
     assert_true(r->wires[SCI]);
     rig_cfg_write(r, DEVFN, 0xd2, 1, 0x01); /* to SMI, which doesn't exist */
@@ -471,6 +475,10 @@ static void smbus_registers_store(void **state)
         assert_int_equal(rig_in8(r, (uint16_t)(SMB + i)), stored[i]);
     }
     (void)rig_in8(r, SMB + 2);
+    rig_out8(r, SMB + 10, 0x12);
+    assert_int_equal(rig_in16(r, SMB + 10), 0xff12);
+    rig_out8(r, SMB + 11, 0x34);
+    assert_int_equal(rig_in16(r, SMB + 10), 0x3412);
     for (unsigned i = 0; i < 40; i++)
         rig_out8(r, SMB + 7, (uint8_t)i); /* the block is a ring of 32 */
     (void)rig_in8(r, SMB + 2);
