@@ -24,7 +24,7 @@ static enum prd_result prd_load(struct ide_channel *c)
     uint8_t entry[PRD_BYTES];
     if (p->left > 0)
         return PRD_OK;
-    if (p->last || p->entries == PRD_MAX_ENTRIES)
+    if (p->last || p->entries >= PRD_MAX_ENTRIES)
         return PRD_END;
     if (mem_read(c->mem, p->next, entry, sizeof(entry)))
         return PRD_FAULT;
@@ -39,7 +39,7 @@ static enum prd_result prd_load(struct ide_channel *c)
 
 static bool prd_exhausted(const struct ide_channel *c)
 {
-    return c->prd.left == 0 && (c->prd.last || c->prd.entries == PRD_MAX_ENTRIES);
+    return c->prd.left == 0 && (c->prd.last || c->prd.entries >= PRD_MAX_ENTRIES);
 }
 
 /* Bytes of the present entry up to the end of the 32-bit address space, where a region wraps. */

@@ -207,11 +207,6 @@ static void reset_function(struct ide_piix3 *s)
 void ide_unplug_disks(struct device *ide, bool keep_primary_master)
 {
     struct ide_piix3 *s = ide_of(ide);
-    bool any = false;
-    for (unsigned i = 0; i < IDE_DRIVES; i++)
-        any |= drive_at(s, i)->kind == IDE_DISK && !(i == 0 && keep_primary_master);
-    if (!any)
-        return;
     ide_drain(ide); /* commands at work go on to their end: what the guest wrote is on the disk */
     for (unsigned i = 0; i < IDE_DRIVES; i++) {
         struct ide_drive *d = drive_at(s, i);
