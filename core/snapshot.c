@@ -90,6 +90,8 @@ int snapshot_save_device(const struct device *dev, struct snap_buf *out)
     int err = reserve(out, HEAD_BYTES + bytes);
     if (err)
         return err;
+    if (dev->desc->saving)
+        dev->desc->saving((struct device *)(uintptr_t)dev); /* the state stays, only how it is written down changes */
     uint8_t *to = out->data + out->len;
     memcpy(to, dev->id, DEVICE_ID_BYTES);
     le16_put(to + VERSION_AT, dev->desc->version);

@@ -24,6 +24,8 @@ struct device_desc {
     bool keeps_s3;    /* powered in ACPI S3: not reset at the wake-up */
     const struct snap_field *fields;
     void (*reset)(struct device *dev); /* power-on state; lines low, timers off */
+    /* Before the fields are read for a snapshot: bring those up to date that follow the clock. NULL: none does. */
+    void (*saving)(struct device *dev);
     /* After a restore: check every value (snapshots are outside input), then derive. 0 or -EINVAL. NULL: nothing to do. */
     int (*restored)(struct device *dev);
     /* The device goes away for the guest: regions, lines, timers, back ends. Idempotent. */

@@ -55,6 +55,11 @@ static void toy_unplug(struct device *dev)
     timer_cancel(&container_of(dev, struct toy, dev)->timer);
 }
 
+static void toy_saving(struct device *dev)
+{
+    container_of(dev, struct toy, dev)->late++;
+}
+
 static const struct device_desc desc_v1 = {
     .name = "toy",
     .version = 1,
@@ -71,6 +76,7 @@ static const struct device_desc desc_v2 = {
     .restored = toy_restored,
     .unplug = toy_unplug,
 };
+static const struct device_desc desc_saving = { .name = "toy", .version = 2, .fields = fields_v2, .saving = toy_saving };
 static const struct device_desc desc_empty = { .name = "empty", .version = 1 };
 
 static void toy_fired(void *opaque)
@@ -308,6 +314,16 @@ static void device_may_refuse_its_values(void **state)
     assert_null(field);
 }
 
+/* A value that follows the clock is brought up to date before it is written down. */
+static void device_prepares_its_values(void **state)
+{
+    struct rig *r = *state;
+    struct toy *toy = new_toy(r, &desc_saving);
+    toy->late = 41;
+    rig_save(r);
+    assert_int_equal(r->saved.data[r->saved.len - 1], 42);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_truncation_is_refused, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(truth_values_are_zero_or_one, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(device_may_refuse_its_values, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(device_prepares_its_values, rig_setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
