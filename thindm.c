@@ -300,6 +300,7 @@ static int start_guest(struct thindm *t)
 static int drop_and_announce(struct thindm *t, const struct runas *runas)
 {
     const struct config *c = &t->config;
+    xen_close_unserved(t->xen);
     int err = c->domid_restrict ? xen_restrict(t->xen) : 0;
     if (err) {
         snprintf(t->error, sizeof(t->error), "-xen-domid-restrict: this kernel can't restrict Xen's devices: %s", strerror(-err));

@@ -179,7 +179,7 @@ int machine_change_medium(struct machine *m, const char *id, int fd, const char 
     int err = d ? m->host->block_open(m->host, &open, &block) : -ENODEV;
     if (err) {
         if (d)
-            snprintf(error, CONFIG_ERROR_BYTES, "Could not open '%.128s': %s", path, strerror(-err));
+            snprintf(error, CONFIG_ERROR_BYTES, "Could not open '%.128s': %s", path ? path : "the new medium", strerror(-err));
         if (fd >= 0)
             m->host->close_fd(m->host, fd);
         return err;

@@ -85,9 +85,12 @@ static int create_chipset(struct machine *m, char error[CONFIG_ERROR_BYTES])
                         &dev);
     if (add(m, dev, "port92", err, error))
         return err;
-    err = debugport_create(&(struct debugport_config){ .id = "debugport", .ports = &m->ports }, &dev);
-    if (add(m, dev, "debugport", err, error))
-        return err;
+    /* Firmware prints there, character by character, if it is there at all: only for who asked for debug lines. */
+    if (m->config->log_level >= LOG_DEBUG) {
+        err = debugport_create(&(struct debugport_config){ .id = "debugport", .ports = &m->ports }, &dev);
+        if (add(m, dev, "debugport", err, error))
+            return err;
+    }
     return m->config->no_acpi ? 0 : create_pm(m, error);
 }
 

@@ -45,6 +45,9 @@ int xen_serve(struct xen *xen, const struct ioreq_config *config, char error[CON
 /* While paused the server is disabled: Xen answers with ones, so the vCPUs must not run. Idempotent. 0 or -errno. */
 int xen_set_paused(struct xen *xen, bool paused);
 
+/* Take back the promise of PV back ends that libxl made for us and that we don't have. Before xen_restrict(). */
+void xen_close_unserved(struct xen *xen);
+
 /*
  * Write "running" to device-model/<domid>/state, where libxl waits for it, over the connection that xen_open() made; ends that connection.
  * write false: only that. 0 or -errno.

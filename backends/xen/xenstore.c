@@ -16,6 +16,45 @@ static int write_node(struct xs_handle *xs, const char *path, const char *value)
     return xs_write(xs, XBT_NULL, path, value, (unsigned)strlen(value)) ? 0 : xen_errno();
 }
 
+/* PV back ends that libxl expects of its device model and that thindm doesn't have. */
+static const char *const unserved[] = { "vkbd", "vfb", "9pfs", "qusb", "qdisk" };
+
+static bool node_is(struct xs_handle *xs, const char *dir, const char *name, const char *value)
+{
+    char path[PATH_BYTES];
+    unsigned len = 0;
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    char *is = xs_read(xs, XBT_NULL, path, &len);
+    bool same = is && strcmp(is, value) == 0;
+    free(is);
+    return same;
+}
+
+/*
+ * A back end that stays in state 1 (Initialising) makes a Linux front end wait half a minute, for a disk five minutes, at every boot;
+ * one in state 6 (Closed) is passed over at once. CD-ROMs stay: front ends of HVM guests leave them alone, and libxl
+ * changes their medium there. Source: xen/include/public/io/xenbus.h; Linux drivers/xen/xenbus/xenbus_probe_frontend.c.
+ */
+void xen_close_unserved(struct xen *xen)
+{
+    char dir[PATH_BYTES], path[PATH_BYTES];
+    for (size_t i = 0; i < sizeof(unserved) / sizeof(unserved[0]); i++) {
+        unsigned nr = 0;
+        snprintf(dir, sizeof(dir), "backend/%s/%u", unserved[i], xen->config.domid);
+        char **ids = xs_directory(xen->xs, XBT_NULL, dir, &nr);
+        for (unsigned k = 0; ids && k < nr; k++) {
+            snprintf(path, sizeof(path), "backend/%s/%u/%.24s", unserved[i], xen->config.domid, ids[k]);
+            if (!node_is(xen->xs, path, "state", "1") || node_is(xen->xs, path, "device-type", "cdrom"))
+                continue;
+            log_print(xen->config.log, strcmp(unserved[i], "qdisk") ? LOG_INFO : LOG_WARN, "xen",
+                      "no PV back end for %s yet; closed, the guest has the emulated device only", path);
+            snprintf(path, sizeof(path), "backend/%s/%u/%.24s/state", unserved[i], xen->config.domid, ids[k]);
+            (void)write_node(xen->xs, path, "6");
+        }
+        free(ids);
+    }
+}
+
 int xen_announce(struct xen *xen, bool write)
 {
     int err = 0;

@@ -1,7 +1,7 @@
 /*
- * The IDE function of the PIIX3: configuration space, bus master ports, the two channels as one device; media control and
- * unplug. Source: Intel 82371SB (PIIX3), order 290550, 2.3 and 2.7. Left out: the enable bits and timings of IDETIM have
- * no effect, both channels always decode.
+ * The IDE function of the PIIX3: configuration space, bus master ports, the two channels as one device; media control
+ * and unplug. Source: Intel 82371SB (PIIX3), order 290550, 2.3 and 2.7. Left out: the enable bits and timings of IDETIM
+ * have no effect, both channels always decode.
  */
 #include "ide-piix3.h"
 #include "ide-private.h"
@@ -64,11 +64,20 @@ struct ide_piix3 {
 
 static const struct snap_field ide_fields[] = {
     SNAP_ARRAY(struct ide_piix3, pci.config),
-    SNAP_DRIVE(0, 0), SNAP_DRIVE(0, 1), SNAP_DRIVE(1, 0), SNAP_DRIVE(1, 1), SNAP_CHANNEL(0), SNAP_CHANNEL(1), SNAP_END,
+    SNAP_DRIVE(0, 0),
+    SNAP_DRIVE(0, 1),
+    SNAP_DRIVE(1, 0),
+    SNAP_DRIVE(1, 1),
+    SNAP_CHANNEL(0),
+    SNAP_CHANNEL(1),
+    SNAP_END,
 };
 
 static const struct pci_desc ide_pci_desc = {
-    .vendor = 0x8086, .device = 0x7010, .subvendor = 0x1af4, .subdevice = 0x1100,
+    .vendor = 0x8086,
+    .device = 0x7010,
+    .subvendor = 0x1af4,
+    .subdevice = 0x1100,
     .class_code = 0x010180, /* legacy ports only, bus master [82371SB 2.3.5] */
     .status_reset = 0x0280,
 };
@@ -149,7 +158,9 @@ static int ide_restored(struct device *dev)
     }
     for (unsigned i = 0; i < IDE_CHANNELS; i++) {
         struct ide_channel *c = &s->chan[i];
+        uint8_t bm_status = c->bm_status;
         ide_update_irq(c);
+        c->bm_status = bm_status; /* the edge was before the save */
         if (c->x.phase == PHASE_DMA)
             ide_dma_begin(c);
     }
@@ -176,7 +187,11 @@ static void ide_unplug(struct device *dev)
 }
 
 static const struct device_desc ide_desc = {
-    .name = "ide-piix3", .version = 1, .fields = ide_fields, .restored = ide_restored, .reset = ide_reset,
+    .name = "ide-piix3",
+    .version = 1,
+    .fields = ide_fields,
+    .restored = ide_restored,
+    .reset = ide_reset,
     .unplug = ide_unplug,
 };
 
@@ -228,8 +243,9 @@ bool ide_drive_info(const struct device *ide, unsigned i, struct ide_drive_info 
     const struct ide_drive *d = i < IDE_DRIVES ? drive_at(ide_of(ide), i) : NULL;
     if (!d || d->kind == IDE_NONE)
         return false;
-    *info = (struct ide_drive_info){ .id = d->id, .cdrom = d->kind == IDE_CD, .locked = d->cd.locked,
-                                     .tray_open = d->cd.tray_open, .block = d->block };
+    *info = (struct ide_drive_info){
+        .id = d->id, .cdrom = d->kind == IDE_CD, .locked = d->cd.locked, .tray_open = d->cd.tray_open, .block = d->block
+    };
     return true;
 }
 
@@ -289,7 +305,8 @@ static int init_channel(struct ide_piix3 *s, unsigned i, const struct ide_piix3_
     }
     int err = bus_attach(config->ports, &c->data, &ide_data_ops, c, command_ports[i], DATA_BYTES);
     if (!err)
-        err = bus_attach(config->ports, &c->regs, &ide_regs_ops, c, command_ports[i] + REG_ERROR, IDE_NR_REGS - REG_ERROR);
+        err = bus_attach(config->ports, &c->regs, &ide_regs_ops, c, command_ports[i] + REG_ERROR,
+                         IDE_NR_REGS - REG_ERROR);
     if (!err)
         err = bus_attach(config->ports, &c->ctl, &ide_ctl_ops, c, control_ports[i], CTL_BYTES);
     return err;
