@@ -49,6 +49,14 @@ bool sim_mem_claimed(const struct sim *sim, uint64_t addr, unsigned size)
     return size - 1 <= UINT64_MAX - addr && sim_ranges_contain(&sim->memory, addr, addr + (size - 1));
 }
 
+uint64_t sim_mem_gap(const struct sim *sim, uint64_t addr)
+{
+    uint64_t bytes, gap = min_u64(sim_ranges_next(&sim->memory, addr), sim_ram_next(sim, addr)) - addr;
+    if (gap == 0 && !sim_mem_claimed(sim, addr, 1) && !sim_ram(sim, addr, &bytes))
+        return 1; /* the very last byte */
+    return gap;
+}
+
 /* --- Interrupts --- */
 
 static void update_pin(struct sim *sim, unsigned pin)

@@ -73,6 +73,20 @@ const uint8_t *sim_ram(const struct sim *sim, uint64_t addr, uint64_t *bytes)
     return vram_offset(sim, addr, &off, bytes) ? sim->vram + off : NULL;
 }
 
+uint64_t sim_ram_next(const struct sim *sim, uint64_t addr)
+{
+    uint64_t off, bytes, next = UINT64_MAX, vram = sim->vram_at << PAGE_SHIFT;
+    if (sim_ram(sim, addr, &bytes))
+        return addr;
+    if (sim->vram && vram > addr)
+        next = vram;
+    if (addr < VGA_END && ram_offset(sim, VGA_END, &off, &bytes))
+        return min_u64(next, VGA_END);
+    if (addr < 4 * GIB && ram_offset(sim, 4 * GIB, &off, &bytes))
+        return min_u64(next, 4 * GIB);
+    return next;
+}
+
 bool sim_ram_load(const struct sim *sim, uint64_t addr, unsigned size, uint64_t *val)
 {
     uint64_t bytes;

@@ -24,6 +24,12 @@ bool sim_ranges_contain(const struct sim_ranges *ranges, uint64_t first, uint64_
     return i < ranges->nr && ranges->ranges[i].first <= first && ranges->ranges[i].last >= last;
 }
 
+uint64_t sim_ranges_next(const struct sim_ranges *ranges, uint64_t addr)
+{
+    unsigned i = find(ranges, addr);
+    return i == ranges->nr ? UINT64_MAX : max_u64(ranges->ranges[i].first, addr);
+}
+
 /* Replace nr_old ranges from i on by nr_new others. */
 static void replace(struct sim_ranges *ranges, unsigned i, unsigned nr_old, const struct sim_range *with, unsigned nr_new)
 {

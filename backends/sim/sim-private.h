@@ -67,6 +67,8 @@ static inline struct sim *sim_of(struct hv *hv)
 int sim_ranges_add(struct sim_ranges *ranges, uint64_t first, uint64_t last) WARN_UNUSED;
 int sim_ranges_remove(struct sim_ranges *ranges, uint64_t first, uint64_t last) WARN_UNUSED;
 bool sim_ranges_contain(const struct sim_ranges *ranges, uint64_t first, uint64_t last);
+/* The first address from addr on that is in the set; UINT64_MAX if there is none. */
+uint64_t sim_ranges_next(const struct sim_ranges *ranges, uint64_t addr);
 
 /* ram.c: the memory part of struct hv_ops, and its life. */
 int sim_ram_create(struct sim *sim) WARN_UNUSED;
@@ -82,5 +84,7 @@ int sim_hv_vram_dirty(struct hv *hv, uint64_t first, size_t nr, uint8_t *bitmap)
 /* A CPU's access to memory at addr, inside one page. False: no RAM there. */
 bool sim_ram_load(const struct sim *sim, uint64_t addr, unsigned size, uint64_t *val);
 bool sim_ram_store(struct sim *sim, uint64_t addr, unsigned size, uint64_t val);
+/* The first address from addr on that is RAM or video memory; UINT64_MAX if there is none. */
+uint64_t sim_ram_next(const struct sim *sim, uint64_t addr);
 
 #endif

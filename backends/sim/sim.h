@@ -92,6 +92,8 @@ uint64_t sim_request(struct sim *sim, const struct sim_request *request);
 /* Did a device model claim all of [addr, addr + size)? size 1 to 8. */
 bool sim_port_claimed(const struct sim *sim, uint16_t port, unsigned size);
 bool sim_mem_claimed(const struct sim *sim, uint64_t addr, unsigned size);
+/* How many bytes from addr on are neither RAM nor claimed. */
+uint64_t sim_mem_gap(const struct sim *sim, uint64_t addr);
 
 /* --- Memory --- */
 
