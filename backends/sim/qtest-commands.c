@@ -36,7 +36,7 @@ static void run_endianness(struct qtest *q, const struct command *command, char 
  */
 static bool port_is_whole(const struct qtest *q, uint64_t port, unsigned size)
 {
-    return size == 1 || (port & ~UINT64_C(3)) == 0xcfc || sim_port_claimed(q->config.sim, (uint16_t)port, size);
+    return size == 1 || (port & ~UINT64_C(7)) == 0xcf8 || sim_port_claimed(q->config.sim, (uint16_t)port, size);
 }
 
 static uint32_t port_read(struct qtest *q, uint64_t port, unsigned size)
