@@ -47,6 +47,8 @@ static int check_drives(const struct config *config, char error[CONFIG_ERROR_BYT
             continue;
         if (!d->cdrom && !d->path)
             return bad(error, "-drive %s: a disk needs a file; only CD drives can be empty", d->id);
+        if (d->path && !strcmp(d->path, CONFIG_NULL_DISK) && !config->qtest)
+            return bad(error, "-drive %s: " CONFIG_NULL_DISK " is for qtest clients only", d->id);
         if (!d->cdrom && d->read_only)
             return bad(error, "-drive %s: IDE disks can't be read-only; only CD drives are", d->id);
         for (unsigned j = 0; j < i; j++)
@@ -58,13 +60,21 @@ static int check_drives(const struct config *config, char error[CONFIG_ERROR_BYT
 
 int config_check(const struct config *config, char error[CONFIG_ERROR_BYTES])
 {
+    if (config->qtest && config->domid >= 0)
+        return bad(error, "-xen-domid: a qtest client drives a domain of its own");
+    if (config->qtest && config->domid_restrict)
+        return bad(error, "-xen-domid-restrict: there is no Xen under a qtest client");
+    if (config->platform && !config->qtest)
+        return bad(error, "-machine platform=on: a Xen guest has its interrupt controllers and timers from Xen");
+    if (config->qtest_log && !config->qtest)
+        return bad(error, "-qtest-log: needs -qtest or -accel qtest");
     if (config->machine == MACHINE_NONE) {
         /* Nothing but monitors: the rest of the configuration would silently have no effect. */
         if (config->domid >= 0)
             return bad(error, "-machine none: can't serve a domain, but -xen-domid is given");
         return 0;
     }
-    if (config->domid < 0)
+    if (config->domid < 0 && !config->qtest)
         return bad(error, "-xen-domid: missing; thindm needs the domain to serve");
     if (config->vcpus > config->max_vcpus)
         return bad(error, "-smp: %u CPUs are more than maxcpus=%u", config->vcpus, config->max_vcpus);

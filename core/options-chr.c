@@ -240,6 +240,14 @@ void option_qmp(struct options *o, const struct option_row *row, const char *val
     add_monitor(o, c->label);
 }
 
+void option_qtest(struct options *o, const struct option_row *row, const char *value)
+{
+    struct chr_config *c = &o->config->qtest_chr;
+    *c = (struct chr_config){ .label = "qtest" };
+    short_form(o, row, value, c);
+    o->config->qtest_served = true;
+}
+
 void option_no_chr(struct options *o, const struct option_row *row, const char *value)
 {
     if (!option_word("none|null|/dev/null", value))

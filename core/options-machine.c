@@ -48,6 +48,11 @@ void option_machine(struct options *o, const struct option_row *row, const char 
     if (limit)
         memory_limit(o, limit);
     o->config->no_acpi = !option_list_bool(&l, "acpi", !o->config->no_acpi);
+    const char *platform = option_list_text(&l, "platform");
+    if (platform) {
+        o->platform = option_list_bool(&l, "platform", false);
+        o->platform_given = true;
+    }
     /* The format of saved states, and what xenopsd says for the sake of guests of very old hosts. */
     option_list_only(&l, "suppress-vmdesc", "on|off");
     option_list_only(&l, "allow-unassigned", "on|off|true|false");
@@ -61,7 +66,7 @@ void option_machine(struct options *o, const struct option_row *row, const char 
 
 void option_accel(struct options *o, const struct option_row *row, const char *value)
 {
-    if (strcmp(value, "xen"))
+    if (!option_word("xen|qtest", value))
         option_fail(o, "'%.64s' is not supported; thindm serves Xen guests only", value);
     o->accel = value;
 }
@@ -73,7 +78,8 @@ static bool starts_with(const char *text, const char *start)
 
 void option_finish_machine(struct options *o)
 {
-    const char *type = o->machine_type ? o->machine_type : "xenfv";
+    bool qtest = o->accel ? !strcmp(o->accel, "qtest") : o->config->qtest_served;
+    const char *type = o->machine_type ? o->machine_type : qtest ? "pc" : "xenfv";
     bool pc = !strcmp(type, "pc") || starts_with(type, "pc-i440fx-") || starts_with(type, "pc-0.") ||
               starts_with(type, "pc-1.");
     option_context(o, "-machine %.32s", type);
@@ -87,10 +93,15 @@ void option_finish_machine(struct options *o)
         option_fail(o, "only HVM guests are served, not PV or PVH");
     else
         option_fail(o, "unknown machine; there are xenfv, pc and none");
-    if (o->accel && strcmp(o->accel, "xen"))
+    if (o->accel && !option_word("xen|qtest", o->accel))
         option_fail(o, "accel=%.64s is not supported; thindm serves Xen guests only", o->accel);
-    if (pc && !o->accel)
+    if (pc && !o->accel && !qtest)
         option_fail(o, "needs accel=xen");
+    if (o->config->qtest_served && !qtest)
+        option_fail(o, "accel=xen has no use for -qtest");
+    /* Test clients know the PC as a whole; a Xen guest's hypervisor has what this leaves out. */
+    o->config->qtest = qtest;
+    o->config->platform = o->platform_given ? o->platform : qtest && pc;
 }
 
 void option_m(struct options *o, const struct option_row *row, const char *value)

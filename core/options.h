@@ -36,6 +36,7 @@ struct options {
     struct options_ide ides[CONFIG_MAX_IDE];
     unsigned nr_ides;
     const char *machine_type, *accel;
+    bool platform, platform_given;
     unsigned vga_slot;
     bool vga_slot_given;
 };
@@ -95,7 +96,7 @@ typedef void option_fn(struct options *o, const struct option_row *row, const ch
 /* core/options.c */
 option_fn option_flag, option_text, option_accept, option_refuse;
 /* core/options-chr.c: -chardev, -mon, -qmp, -serial and what becomes of them at the end of argv. */
-option_fn option_chardev, option_mon, option_qmp, option_serial, option_no_chr;
+option_fn option_chardev, option_mon, option_qmp, option_qtest, option_serial, option_no_chr;
 void option_finish_chrs(struct options *o);
 /* core/options-device.c: -drive, -device, -vga. */
 option_fn option_drive, option_device, option_vga;

@@ -25,6 +25,9 @@ enum { CONFIG_QEMU_MAJOR = 7, CONFIG_QEMU_MINOR = 2, CONFIG_QEMU_MICRO = 22 };
 /* Where RAM ends at most below 4 GiB; the rest of it starts at 4 GiB. */
 #define CONFIG_MAX_BELOW_4G UINT64_C(0xf0000000)
 
+/* The path of a disk of zeros, for tests. */
+#define CONFIG_NULL_DISK "null-co://"
+
 /* XENFV has the Xen platform device in slot 2, PC_XEN has not; NONE: only a monitor, no domain (libxl's option probe).
  */
 enum config_machine { MACHINE_XENFV, MACHINE_PC_XEN, MACHINE_NONE };
@@ -43,6 +46,13 @@ struct config {
     /* -xen-domid; -1: none given. */
     int domid;
     enum config_machine machine;
+    /*
+     * No domain but a simulated one, which a qtest client drives over qtest_chr if qtest_served. platform: PIC, timers and I/O APIC
+     * are the board's, as no hypervisor has them.
+     */
+    bool qtest, qtest_served, platform;
+    struct chr_config qtest_chr;
+    const char *qtest_log; /* NULL: stderr; "none": nowhere */
     /* no_shutdown: stay alive after the guest powered off. sandbox: -sandbox on. */
     bool start_stopped, no_acpi, no_shutdown, domid_restrict, sandbox, help, version;
     const char *name, *chroot_dir, *runas, *log_file, *pidfile, *keymap;

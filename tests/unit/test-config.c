@@ -41,6 +41,28 @@ static void no_machine_no_domain(void **state)
     expect(&c, "-machine none: can't serve a domain, but -xen-domid is given");
 }
 
+static void test_clients(void **state)
+{
+    struct config c;
+    config_init(&c);
+    c.qtest = c.platform = true;
+    c.qtest_log = "none";
+    c.ide[0] = (struct config_drive){ .present = true, .id = "ide0-hd0", .path = CONFIG_NULL_DISK };
+    expect(&c, "");
+    c.domid = 1;
+    expect(&c, "-xen-domid: a qtest client drives a domain of its own");
+    c.domid = -1;
+    c.domid_restrict = true;
+    expect(&c, "-xen-domid-restrict: there is no Xen under a qtest client");
+    c.domid_restrict = c.qtest = false;
+    c.domid = 1;
+    expect(&c, "-machine platform=on: a Xen guest has its interrupt controllers and timers from Xen");
+    c.platform = false;
+    expect(&c, "-qtest-log: needs -qtest or -accel qtest");
+    c.qtest_log = NULL;
+    expect(&c, "-drive ide0-hd0: null-co:// is for qtest clients only");
+}
+
 static void more_cpus_than_possible(void **state)
 {
     struct config c;
@@ -74,6 +96,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(no_machine_no_domain),
+        cmocka_unit_test(test_clients),
         cmocka_unit_test(more_cpus_than_possible),
         cmocka_unit_test(drives),
     };

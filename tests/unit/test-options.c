@@ -131,6 +131,43 @@ static void restricted_start(void **state)
     config_free(&l.config);
 }
 
+/* What the client library of QEMU's device tests passes, and what bug reports say. */
+static void test_clients(void **state)
+{
+    struct line l;
+    good(&l, "-qtest unix:/tmp/qtest-1.sock -qtest-log /dev/null -chardev socket,path=/tmp/qtest-1.qmp,id=char0 "
+             "-mon chardev=char0,mode=control -display none -net none -accel qtest");
+    assert_true(l.config.qtest && l.config.qtest_served && l.config.platform);
+    assert_int_equal(l.config.machine, MACHINE_PC_XEN);
+    assert_int_equal(l.config.qtest_chr.kind, CHR_SOCKET);
+    assert_string_equal(l.config.qtest_chr.path, "/tmp/qtest-1.sock");
+    assert_string_equal(l.config.qtest_chr.label, "qtest");
+    assert_false(l.config.qtest_chr.server);
+    assert_string_equal(l.config.qtest_log, "/dev/null");
+    assert_false(l.config.chrs[0].server);
+    assert_int_equal(config_check(&l.config, l.error), 0);
+    config_free(&l.config);
+    good(&l, "-machine accel=qtest, -m 512M -nodefaults -drive file=null-co://,if=ide -qtest stdio");
+    assert_int_equal(l.config.qtest_chr.kind, CHR_STDIO);
+    assert_string_equal(l.config.ide[0].path, "null-co://");
+    assert_int_equal(config_check(&l.config, l.error), 0);
+    config_free(&l.config);
+    good(&l, "-M xenfv,accel=qtest -accel qtest");
+    assert_true(l.config.qtest && !l.config.qtest_served && !l.config.platform);
+    config_free(&l.config);
+    good(&l, "-M xenfv,platform=on -qtest stdio");
+    assert_true(l.config.qtest && l.config.platform);
+    config_free(&l.config);
+    good(&l, "-M pc,platform=off -qtest stdio");
+    assert_true(l.config.qtest && !l.config.platform);
+    config_free(&l.config);
+    good(&l, "-M none -accel qtest -qtest unix:/q");
+    assert_int_equal(config_check(&l.config, l.error), 0);
+    config_free(&l.config);
+    refused("-machine pc,accel=xen -qtest stdio", "-machine pc: accel=xen has no use for -qtest");
+    refused("-qtest telnet:x", "-qtest telnet: telnet is not supported");
+}
+
 static void probe_of_master(void **state)
 {
     struct line l;
@@ -644,6 +681,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recorded_line_of_libxl),
         cmocka_unit_test(restricted_start),
+        cmocka_unit_test(test_clients),
         cmocka_unit_test(probe_of_master),
         cmocka_unit_test(stubdom_line),
         cmocka_unit_test(xenopsd_line),
