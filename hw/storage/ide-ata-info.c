@@ -7,11 +7,28 @@
 #include <string.h>
 
 enum { MAX_CYLINDERS = 16383, HEADS = 16, SECTORS = 63, BIOS_MAX_CYLINDERS = 1024 };
-enum { FEATURE_CACHE_ON = 0x02, FEATURE_MODE = 0x03, FEATURE_AHEAD_OFF = 0x55, FEATURE_KEEP = 0x66,
-       FEATURE_CACHE_OFF = 0x82, FEATURE_AHEAD_ON = 0xaa, FEATURE_REVERT = 0xcc };
-enum { SMART_READ_DATA = 0xd0, SMART_READ_THRESHOLDS = 0xd1, SMART_AUTOSAVE = 0xd2, SMART_SAVE = 0xd3,
-       SMART_OFFLINE = 0xd4, SMART_READ_LOG = 0xd5, SMART_WRITE_LOG = 0xd6, SMART_ENABLE = 0xd8, SMART_DISABLE = 0xd9,
-       SMART_STATUS = 0xda, SMART_AUTO_OFFLINE = 0xdb };
+enum {
+    FEATURE_CACHE_ON = 0x02,
+    FEATURE_MODE = 0x03,
+    FEATURE_AHEAD_OFF = 0x55,
+    FEATURE_KEEP = 0x66,
+    FEATURE_CACHE_OFF = 0x82,
+    FEATURE_AHEAD_ON = 0xaa,
+    FEATURE_REVERT = 0xcc
+};
+enum {
+    SMART_READ_DATA = 0xd0,
+    SMART_READ_THRESHOLDS = 0xd1,
+    SMART_AUTOSAVE = 0xd2,
+    SMART_SAVE = 0xd3,
+    SMART_OFFLINE = 0xd4,
+    SMART_READ_LOG = 0xd5,
+    SMART_WRITE_LOG = 0xd6,
+    SMART_ENABLE = 0xd8,
+    SMART_DISABLE = 0xd9,
+    SMART_STATUS = 0xda,
+    SMART_AUTO_OFFLINE = 0xdb
+};
 enum { SMART_KEY_MID = 0x4f, SMART_KEY_HIGH = 0xc2, LOG_DIRECTORY = 0x00, LOG_ERRORS = 0x01, LOG_SELF_TEST = 0x06 };
 enum { TEST_SHORT = 1, TEST_EXTENDED = 2, TEST_CAPTIVE = 0x80, TEST_ABORT = 0x7f };
 
@@ -30,31 +47,39 @@ struct word {
 };
 
 static const struct word disk_words[] = {
-    { 0, 0x0040 },    /* fixed drive */
-    { 5, 512 }, { 20, 3 }, { 21, 512 }, { 22, 4 }, /* retired: bytes per sector, buffer, ECC bytes */
+    { 0, 0x0040 }, /* fixed drive */
+    { 5, 512 },
+    { 20, 3 },
+    { 21, 512 },
+    { 22, 4 }, /* retired: bytes per sector, buffer, ECC bytes */
     { 47, 0x8000 | IDE_MAX_MULTIPLE },
-    { 48, 1 },        /* 32-bit data port */
-    { 49, 0x0b00 },   /* IORDY, LBA, DMA */
-    { 51, 0x0200 }, { 52, 0x0200 },
-    { 53, 0x0007 },   /* words 54-58, 64-70, 88 are valid */
-    { 62, 0x0007 },   /* single-word DMA 0-2 */
-    { 64, 0x0003 }, { 65, 120 }, { 66, 120 }, { 67, 120 }, { 68, 120 }, /* PIO 3-4, cycle times in ns */
-    { 80, 0x00f0 }, { 81, 0x0016 }, /* ATA-4 to ATA-7 */
-    { 82, 0x4021 },   /* NOP, write cache, SMART */
-    { 83, 0x7400 },   /* FLUSH CACHE (EXT), 48-bit addresses */
+    { 48, 1 },      /* 32-bit data port */
+    { 49, 0x0b00 }, /* IORDY, LBA, DMA */
+    { 51, 0x0200 },
+    { 52, 0x0200 },
+    { 53, 0x0007 }, /* words 54-58, 64-70, 88 are valid */
+    { 62, 0x0007 }, /* single-word DMA 0-2 */
+    { 64, 0x0003 },
+    { 65, 120 },
+    { 66, 120 },
+    { 67, 120 },
+    { 68, 120 }, /* PIO 3-4, cycle times in ns */
+    { 80, 0x00f0 },
+    { 81, 0x0016 }, /* ATA-4 to ATA-7 */
+    { 82, 0x4021 }, /* NOP, write cache, SMART */
+    { 83, 0x7400 }, /* FLUSH CACHE (EXT), 48-bit addresses */
     { 84, 0x4000 },
-    { 86, 0x3400 }, { 87, 0x4000 },
-    { 93, 0x6001 },   /* reset result: an 80-wire cable */
-    { 106, 0x6000 },  /* one logical sector per physical one */
+    { 86, 0x3400 },
+    { 87, 0x4000 },
+    { 93, 0x6001 },  /* reset result: an 80-wire cable */
+    { 106, 0x6000 }, /* one logical sector per physical one */
 };
 
 static const struct word cd_words[] = {
-    { 0, 0x85c0 },    /* removable CD-ROM, DRQ within 50 us of PACKET, 12-byte packets */
-    { 20, 3 }, { 21, 512 }, { 22, 4 }, { 48, 1 },
-    { 49, 0x0300 },   /* LBA, DMA */
-    { 53, 0x0007 }, { 62, 0x0007 },
-    { 64, 0x0003 }, { 65, 180 }, { 66, 180 }, { 67, 300 }, { 68, 180 }, { 71, 30 }, { 72, 30 },
-    { 80, 0x001e },   /* ATA-1 to ATA-4 */
+    { 0, 0x85c0 }, /* removable CD-ROM, DRQ within 50 us of PACKET, 12-byte packets */
+    { 20, 3 },      { 21, 512 },    { 22, 4 },      { 48, 1 },   { 49, 0x0300 }, /* LBA, DMA */
+    { 53, 0x0007 }, { 62, 0x0007 }, { 64, 0x0003 }, { 65, 180 }, { 66, 180 },
+    { 67, 300 },    { 68, 180 },    { 71, 30 },     { 72, 30 },  { 80, 0x001e }, /* ATA-1 to ATA-4 */
 };
 
 static void put_words(uint8_t *out, const struct word *words, size_t count)
@@ -89,7 +114,8 @@ void ata_identify(const struct ide_drive *d, uint8_t out[512])
     const struct ide_disk *disk = &d->disk;
     uint32_t track = (uint32_t)disk->heads * disk->sectors;
     /* Cylinders of the translation in force, as many as CHS can tell; ATA-5 8.12.8. */
-    uint32_t cylinders = (uint32_t)min_u64(min_u64(d->sectors, (uint64_t)g->cylinders * HEADS * SECTORS) / track, 65535);
+    uint32_t cylinders =
+        (uint32_t)min_u64(min_u64(d->sectors, (uint64_t)g->cylinders * HEADS * SECTORS) / track, 65535);
     put_words(out, disk_words, ARRAY_SIZE(disk_words));
     le16_put(out + 2, (uint16_t)g->cylinders);
     le16_put(out + 6, (uint16_t)g->heads);
@@ -166,10 +192,18 @@ void ata_set_features(struct ide_drive *d)
         d->disk.write_cache = false;
         ide_medium_flush(d->chan); /* what the cache holds goes to the medium first [ACS 7.47.4] */
         return;
-    case FEATURE_AHEAD_ON:  d->disk.look_ahead = true; break;
+    case FEATURE_AHEAD_ON: d->disk.look_ahead = true; break;
     case FEATURE_AHEAD_OFF: d->disk.look_ahead = false; break;
     /* Power, noise and reverting settings that have no effect here; drivers of the machine's usual drive set them. */
-    case 0x05: case 0x85: case 0x42: case 0xc2: case 0x67: case 0x96: case 0x9a: case FEATURE_KEEP: case FEATURE_REVERT: break;
+    case 0x05:
+    case 0x85:
+    case 0x42:
+    case 0xc2:
+    case 0x67:
+    case 0x96:
+    case 0x9a:
+    case FEATURE_KEEP:
+    case FEATURE_REVERT: break;
     default: ide_fail(d, ER_ABRT); return;
     }
     ide_complete(d);
@@ -188,8 +222,8 @@ static void put_checksum(uint8_t *out)
 static const struct attribute {
     uint8_t id, flags, value, raw, threshold;
 } attributes[] = {
-    { 0x01, 0x03, 100, 0, 6 },  { 0x03, 0x03, 100, 16, 0 }, { 0x04, 0x02, 100, 100, 20 }, { 0x05, 0x03, 100, 0, 36 },
-    { 0x09, 0x03, 100, 1, 0 },  { 0x0c, 0x03, 100, 0, 0 },  { 0xbe, 0x03, 69, 31, 50 },
+    { 0x01, 0x03, 100, 0, 6 }, { 0x03, 0x03, 100, 16, 0 }, { 0x04, 0x02, 100, 100, 20 }, { 0x05, 0x03, 100, 0, 36 },
+    { 0x09, 0x03, 100, 1, 0 }, { 0x0c, 0x03, 100, 0, 0 },  { 0xbe, 0x03, 69, 31, 50 },
 };
 
 enum { ATTRIBUTES_AT = 2, ATTRIBUTE_BYTES = 12 };
@@ -207,11 +241,11 @@ static void smart_data(const struct ide_drive *d, uint8_t *out)
         row[5] = attributes[i].raw;
     }
     out[362] = (uint8_t)(0x02 | (d->disk.smart_autosave ? 0x80 : 0)); /* off-line data collection ended well */
-    le16_put(out + 364, 288); /* seconds it takes */
-    out[367] = 0x19;          /* off-line collection, self-tests */
+    le16_put(out + 364, 288);                                         /* seconds it takes */
+    out[367] = 0x19;                                                  /* off-line collection, self-tests */
     le16_put(out + 368, 0x0003);
-    out[370] = 0x01;          /* error logging */
-    out[372] = 2;             /* minutes of a short and an extended self-test */
+    out[370] = 0x01; /* error logging */
+    out[372] = 2;    /* minutes of a short and an extended self-test */
     out[373] = 54;
     put_checksum(out);
 }
@@ -278,7 +312,7 @@ static void smart_simple(struct ide_drive *d)
         }
         d->disk.smart_autosave = d->regs.count;
         break;
-    case SMART_ENABLE:  d->disk.smart = true; break;
+    case SMART_ENABLE: d->disk.smart = true; break;
     case SMART_DISABLE: d->disk.smart = false; break;
     case SMART_STATUS: /* these values: no threshold was passed [ACS 7.53.10] */
         d->regs.mid = SMART_KEY_MID;

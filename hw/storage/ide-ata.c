@@ -7,14 +7,38 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CMD_DATA_SET = 0x06, CMD_READ_EXT = 0x24, CMD_READ_DMA_EXT = 0x25, CMD_NATIVE_MAX_EXT = 0x27,
-       CMD_READ_MULTIPLE_EXT = 0x29, CMD_WRITE = 0x30, CMD_WRITE_EXT = 0x34, CMD_WRITE_DMA_EXT = 0x35,
-       CMD_WRITE_MULTIPLE_EXT = 0x39, CMD_WRITE_VERIFY = 0x3c, CMD_WRITE_DMA_FUA_EXT = 0x3d, CMD_VERIFY = 0x40,
-       CMD_VERIFY_EXT = 0x42, CMD_INIT_PARAMETERS = 0x91, CMD_SMART = 0xb0, CMD_READ_MULTIPLE = 0xc4,
-       CMD_WRITE_MULTIPLE = 0xc5, CMD_SET_MULTIPLE = 0xc6, CMD_READ_DMA = 0xc8, CMD_WRITE_DMA = 0xca,
-       CMD_WRITE_MULTIPLE_FUA_EXT = 0xce, CMD_STANDBY_NOW = 0xe0, CMD_IDLE_NOW = 0xe1, CMD_STANDBY = 0xe2,
-       CMD_IDLE = 0xe3, CMD_CHECK_POWER = 0xe5, CMD_SLEEP = 0xe6, CMD_FLUSH = 0xe7, CMD_FLUSH_EXT = 0xea,
-       CMD_NATIVE_MAX = 0xf8 };
+enum {
+    CMD_DATA_SET = 0x06,
+    CMD_READ_EXT = 0x24,
+    CMD_READ_DMA_EXT = 0x25,
+    CMD_NATIVE_MAX_EXT = 0x27,
+    CMD_READ_MULTIPLE_EXT = 0x29,
+    CMD_WRITE = 0x30,
+    CMD_WRITE_EXT = 0x34,
+    CMD_WRITE_DMA_EXT = 0x35,
+    CMD_WRITE_MULTIPLE_EXT = 0x39,
+    CMD_WRITE_VERIFY = 0x3c,
+    CMD_WRITE_DMA_FUA_EXT = 0x3d,
+    CMD_VERIFY = 0x40,
+    CMD_VERIFY_EXT = 0x42,
+    CMD_INIT_PARAMETERS = 0x91,
+    CMD_SMART = 0xb0,
+    CMD_READ_MULTIPLE = 0xc4,
+    CMD_WRITE_MULTIPLE = 0xc5,
+    CMD_SET_MULTIPLE = 0xc6,
+    CMD_READ_DMA = 0xc8,
+    CMD_WRITE_DMA = 0xca,
+    CMD_WRITE_MULTIPLE_FUA_EXT = 0xce,
+    CMD_STANDBY_NOW = 0xe0,
+    CMD_IDLE_NOW = 0xe1,
+    CMD_STANDBY = 0xe2,
+    CMD_IDLE = 0xe3,
+    CMD_CHECK_POWER = 0xe5,
+    CMD_SLEEP = 0xe6,
+    CMD_FLUSH = 0xe7,
+    CMD_FLUSH_EXT = 0xea,
+    CMD_NATIVE_MAX = 0xf8
+};
 /* Bits of a row of transfers[]. */
 enum { XF_WRITE = 0x01, XF_DMA = 0x02, XF_EXT = 0x04, XF_MULTIPLE = 0x08, XF_FUA = 0x10, XF_VERIFY = 0x20 };
 enum { POWER_STANDBY = 0x00, POWER_IDLE = 0x80, POWER_ACTIVE = 0xff }; /* [ACS 7.5.4] */
@@ -24,15 +48,27 @@ enum { TRIM_ENTRY_BYTES = 8, TRIM_MAX_BLOCKS = 8, FEATURE_TRIM = 0x01 };
 static const struct transfer {
     uint8_t command, flags;
 } transfers[] = {
-    { CMD_READ_SECTORS, 0 }, { CMD_READ_SECTORS + 1, 0 }, { CMD_READ_EXT, XF_EXT },
-    { CMD_READ_DMA_EXT, XF_DMA | XF_EXT }, { CMD_READ_MULTIPLE_EXT, XF_MULTIPLE | XF_EXT },
-    { CMD_WRITE, XF_WRITE }, { CMD_WRITE + 1, XF_WRITE }, { CMD_WRITE_EXT, XF_WRITE | XF_EXT },
-    { CMD_WRITE_DMA_EXT, XF_WRITE | XF_DMA | XF_EXT }, { CMD_WRITE_MULTIPLE_EXT, XF_WRITE | XF_MULTIPLE | XF_EXT },
-    { CMD_WRITE_VERIFY, XF_WRITE | XF_FUA }, { CMD_WRITE_DMA_FUA_EXT, XF_WRITE | XF_DMA | XF_EXT | XF_FUA },
-    { CMD_VERIFY, XF_VERIFY }, { CMD_VERIFY + 1, XF_VERIFY }, { CMD_VERIFY_EXT, XF_VERIFY | XF_EXT },
-    { CMD_READ_MULTIPLE, XF_MULTIPLE }, { CMD_WRITE_MULTIPLE, XF_WRITE | XF_MULTIPLE },
-    { CMD_READ_DMA, XF_DMA }, { CMD_READ_DMA + 1, XF_DMA },
-    { CMD_WRITE_DMA, XF_WRITE | XF_DMA }, { CMD_WRITE_DMA + 1, XF_WRITE | XF_DMA },
+    { CMD_READ_SECTORS, 0 },
+    { CMD_READ_SECTORS + 1, 0 },
+    { CMD_READ_EXT, XF_EXT },
+    { CMD_READ_DMA_EXT, XF_DMA | XF_EXT },
+    { CMD_READ_MULTIPLE_EXT, XF_MULTIPLE | XF_EXT },
+    { CMD_WRITE, XF_WRITE },
+    { CMD_WRITE + 1, XF_WRITE },
+    { CMD_WRITE_EXT, XF_WRITE | XF_EXT },
+    { CMD_WRITE_DMA_EXT, XF_WRITE | XF_DMA | XF_EXT },
+    { CMD_WRITE_MULTIPLE_EXT, XF_WRITE | XF_MULTIPLE | XF_EXT },
+    { CMD_WRITE_VERIFY, XF_WRITE | XF_FUA },
+    { CMD_WRITE_DMA_FUA_EXT, XF_WRITE | XF_DMA | XF_EXT | XF_FUA },
+    { CMD_VERIFY, XF_VERIFY },
+    { CMD_VERIFY + 1, XF_VERIFY },
+    { CMD_VERIFY_EXT, XF_VERIFY | XF_EXT },
+    { CMD_READ_MULTIPLE, XF_MULTIPLE },
+    { CMD_WRITE_MULTIPLE, XF_WRITE | XF_MULTIPLE },
+    { CMD_READ_DMA, XF_DMA },
+    { CMD_READ_DMA + 1, XF_DMA },
+    { CMD_WRITE_DMA, XF_WRITE | XF_DMA },
+    { CMD_WRITE_DMA + 1, XF_WRITE | XF_DMA },
     { CMD_WRITE_MULTIPLE_FUA_EXT, XF_WRITE | XF_MULTIPLE | XF_EXT | XF_FUA },
 };
 
@@ -232,16 +268,23 @@ static bool power_and_flush(struct ide_drive *d)
 {
     switch (d->chan->x.command) {
     /* 94-99 are the codes of ATA-1 to ATA-3. */
-    case CMD_STANDBY_NOW: case CMD_STANDBY: case CMD_SLEEP:
-    case 0x94: case 0x96: case 0x99: power_command(d, POWER_STANDBY); return true;
-    case CMD_IDLE_NOW: case CMD_IDLE:
-    case 0x95: case 0x97: power_command(d, POWER_IDLE); return true;
+    case CMD_STANDBY_NOW:
+    case CMD_STANDBY:
+    case CMD_SLEEP:
+    case 0x94:
+    case 0x96:
+    case 0x99: power_command(d, POWER_STANDBY); return true;
+    case CMD_IDLE_NOW:
+    case CMD_IDLE:
+    case 0x95:
+    case 0x97: power_command(d, POWER_IDLE); return true;
     case CMD_CHECK_POWER:
     case 0x98:
         d->regs.count = d->disk.power;
         ide_complete(d);
         return true;
-    case CMD_FLUSH: case CMD_FLUSH_EXT:
+    case CMD_FLUSH:
+    case CMD_FLUSH_EXT:
         if (d->kind == IDE_DISK)
             ide_medium_flush(d->chan);
         else
@@ -272,16 +315,16 @@ void ata_command(struct ide_drive *d)
         ata_identify(d, c->buf);
         ide_reply(d, DISK_SECTOR);
         return;
-    case CMD_SMART:           ata_smart(d); return;
-    case CMD_DATA_SET:        data_set_management(d); return;
+    case CMD_SMART: ata_smart(d); return;
+    case CMD_DATA_SET: data_set_management(d); return;
     case CMD_INIT_PARAMETERS: init_parameters(d); return;
-    case CMD_SET_MULTIPLE:    set_multiple(d); return;
-    case CMD_NATIVE_MAX:      native_max(d, false); return;
-    case CMD_NATIVE_MAX_EXT:  native_max(d, true); return;
+    case CMD_SET_MULTIPLE: set_multiple(d); return;
+    case CMD_NATIVE_MAX: native_max(d, false); return;
+    case CMD_NATIVE_MAX_EXT: native_max(d, true); return;
     }
     switch (command & 0xf0) {
     case 0x10: ide_complete(d); return; /* RECALIBRATE, any step rate */
-    case 0x70: /* SEEK */
+    case 0x70:                          /* SEEK */
         if (get_lba(d, false, &lba))
             ide_complete(d);
         else
@@ -293,8 +336,12 @@ void ata_command(struct ide_drive *d)
 
 void ata_reset(struct ide_drive *d)
 {
-    d->disk = (struct ide_disk){ .heads = (uint8_t)d->geometry.heads, .sectors = (uint8_t)d->geometry.sectors,
-                                 .multiple = IDE_MAX_MULTIPLE, .write_cache = true, .look_ahead = true, .smart = true,
+    d->disk = (struct ide_disk){ .heads = (uint8_t)d->geometry.heads,
+                                 .sectors = (uint8_t)d->geometry.sectors,
+                                 .multiple = IDE_MAX_MULTIPLE,
+                                 .write_cache = true,
+                                 .look_ahead = true,
+                                 .smart = true,
                                  .power = POWER_ACTIVE };
 }
 

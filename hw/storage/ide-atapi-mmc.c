@@ -1,6 +1,6 @@
 /*
- * ATAPI CD-ROM: the replies that are tables. Source: MMC-6 (T10/1836-D), SPC-3; below [MMC n], [SPC n]. A reply is built in
- * whole in the channel's buffer and cut to the allocation length afterwards.
+ * ATAPI CD-ROM: the replies that are tables. Source: MMC-6 (T10/1836-D), SPC-3; below [MMC n], [SPC n]. A reply is
+ * built in whole in the channel's buffer and cut to the allocation length afterwards.
  */
 #include "ide-private.h"
 
@@ -10,8 +10,14 @@
 enum { CD_MAX_SECTORS = 80 * 60 * 75, FRAMES_PER_SECOND = 75, LEAD_IN_FRAMES = 150 };
 enum { PROFILE_NONE = 0x0000, PROFILE_CD_ROM = 0x0008, PROFILE_DVD_ROM = 0x0010 };
 enum { LEAD_OUT = 0xaa, ADR_DATA_TRACK = 0x14, SPEED_KB = 22160 /* 16-speed DVD */ };
-enum { PAGE_RECOVERY = 0x01, PAGE_AUDIO = 0x0e, PAGE_POWER = 0x1a, PAGE_TIMEOUT = 0x1d, PAGE_CAPABILITIES = 0x2a,
-       PAGE_ALL = 0x3f };
+enum {
+    PAGE_RECOVERY = 0x01,
+    PAGE_AUDIO = 0x0e,
+    PAGE_POWER = 0x1a,
+    PAGE_TIMEOUT = 0x1d,
+    PAGE_CAPABILITIES = 0x2a,
+    PAGE_ALL = 0x3f
+};
 enum { MODE_CURRENT, MODE_CHANGEABLE, MODE_DEFAULT, MODE_SAVED };
 
 static bool is_cd(const struct ide_drive *d)
@@ -189,15 +195,15 @@ struct feature {
 
 static const struct feature features[] = {
     { 0x0000, 0, true, 8, { 0x00, PROFILE_DVD_ROM, 0, 0, 0x00, PROFILE_CD_ROM, 0, 0 } }, /* profile list */
-    { 0x0001, 2, true, 8, { 0, 0, 0, 2, 0, 0, 0, 0 } },             /* core: ATAPI */
-    { 0x0002, 1, true, 4, { 0, 0, 0, 0 } },                         /* morphing: events are polled */
-    { 0x0003, 0, true, 4, { 0x29, 0, 0, 0 } },                      /* removable medium: tray, ejects, locks */
+    { 0x0001, 2, true, 8, { 0, 0, 0, 2, 0, 0, 0, 0 } },                                  /* core: ATAPI */
+    { 0x0002, 1, true, 4, { 0, 0, 0, 0 } },                           /* morphing: events are polled */
+    { 0x0003, 0, true, 4, { 0x29, 0, 0, 0 } },                        /* removable medium: tray, ejects, locks */
     { 0x0010, 0, false, 8, { 0, 0, CD_SECTOR >> 8, 0, 0, 1, 1, 0 } }, /* random readable */
-    { 0x001d, 0, false, 0, { 0 } },                                 /* multi-read */
-    { 0x001e, 2, false, 4, { 0, 0, 0, 0 } },                        /* CD read */
-    { 0x001f, 0, false, 0, { 0 } },                                 /* DVD read */
-    { 0x0100, 0, true, 0, { 0 } },                                  /* power management */
-    { 0x0105, 1, true, 4, { 0, 0, 0, 0 } },                         /* timeout */
+    { 0x001d, 0, false, 0, { 0 } },                                   /* multi-read */
+    { 0x001e, 2, false, 4, { 0, 0, 0, 0 } },                          /* CD read */
+    { 0x001f, 0, false, 0, { 0 } },                                   /* DVD read */
+    { 0x0100, 0, true, 0, { 0 } },                                    /* power management */
+    { 0x0105, 1, true, 4, { 0, 0, 0, 0 } },                           /* timeout */
 };
 
 static bool feature_current(const struct ide_drive *d, const struct feature *f)
@@ -296,10 +302,10 @@ void mmc_read_disc_info(struct ide_drive *d, const uint8_t *cdb)
     }
     memset(out, 0, 34);
     out[1] = 32;
-    out[2] = 0x0e;                               /* complete disc, complete last session */
-    out[3] = out[4] = out[5] = out[6] = 1;       /* first track, sessions, tracks of the last one */
-    out[7] = 0x20;                               /* unrestricted use */
-    memset(out + 16, 0xff, 8);                   /* no lead-in to write, no lead-out to come */
+    out[2] = 0x0e;                         /* complete disc, complete last session */
+    out[3] = out[4] = out[5] = out[6] = 1; /* first track, sessions, tracks of the last one */
+    out[7] = 0x20;                         /* unrestricted use */
+    memset(out + 16, 0xff, 8);             /* no lead-in to write, no lead-out to come */
     atapi_reply(d, 34, be16_get(cdb + 7));
 }
 
@@ -345,9 +351,9 @@ static size_t dvd_structure(const struct ide_drive *d, uint8_t format, uint8_t *
         if (dvd_structures[i].format != format)
             continue;
         if (format == DVD_PHYSICAL) {
-            out[4] = 0x01; /* DVD-ROM, version 1 */
-            out[5] = 0x0f; /* 120 mm, no rate given */
-            out[6] = 0x01; /* one layer, read-only */
+            out[4] = 0x01;              /* DVD-ROM, version 1 */
+            out[5] = 0x0f;              /* 120 mm, no rate given */
+            out[6] = 0x01;              /* one layer, read-only */
             be32_put(out + 8, 0x30000); /* where the data area of a DVD-ROM starts */
             be32_put(out + 12, (uint32_t)min_u64(0x30000 + d->sectors - 1, 0xffffff));
         }
@@ -396,8 +402,8 @@ void mmc_get_performance(struct ide_drive *d, const uint8_t *cdb)
 /* One page, as PC asks: values, mask of what MODE SELECT changes, or defaults. Returns its length, 0: no such page. */
 static size_t mode_page(const struct ide_drive *d, uint8_t page, unsigned pc, uint8_t *out)
 {
-    static const uint8_t lengths[] = { PAGE_RECOVERY, 8, PAGE_AUDIO, 16, PAGE_POWER, 12, PAGE_TIMEOUT, 12,
-                                       PAGE_CAPABILITIES, 22 };
+    static const uint8_t lengths[] = { PAGE_RECOVERY, 8,  PAGE_AUDIO,        16, PAGE_POWER, 12,
+                                       PAGE_TIMEOUT,  12, PAGE_CAPABILITIES, 22 };
     size_t len = 0;
     for (size_t i = 0; i < sizeof(lengths); i += 2)
         len = lengths[i] == page ? lengths[i + 1] : len;
@@ -413,12 +419,12 @@ static size_t mode_page(const struct ide_drive *d, uint8_t page, unsigned pc, ui
         for (unsigned i = 0; i < sizeof(d->cd.volume); i++)
             out[8 + i] = pc == MODE_CHANGEABLE ? 0xff : pc == MODE_CURRENT ? d->cd.volume[i] : 0;
     } else if (page == PAGE_CAPABILITIES && pc != MODE_CHANGEABLE) {
-        out[2] = 0x3b; /* reads CD-R, CD-RW, method 2, DVD-ROM, DVD-R */
-        out[4] = 0x70; /* mode 2 forms 1 and 2, multi-session */
+        out[2] = 0x3b;                                        /* reads CD-R, CD-RW, method 2, DVD-ROM, DVD-R */
+        out[4] = 0x70;                                        /* mode 2 forms 1 and 2, multi-session */
         out[6] = (uint8_t)(0x29 | (d->cd.locked ? 0x02 : 0)); /* locks, ejects, a tray */
-        be16_put(out + 8, 706);  /* kB/s at most, 4-speed CD */
-        be16_put(out + 10, 2);   /* volume levels */
-        be16_put(out + 12, 512); /* kB of buffer */
+        be16_put(out + 8, 706);                               /* kB/s at most, 4-speed CD */
+        be16_put(out + 10, 2);                                /* volume levels */
+        be16_put(out + 12, 512);                              /* kB of buffer */
         be16_put(out + 14, 706);
     }
     return len;

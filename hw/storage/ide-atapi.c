@@ -1,7 +1,7 @@
 /*
  * ATAPI CD-ROM: packets, sense data, medium and tray. Replies that are tables are built in ide-atapi-mmc.c.
- * Source: MMC-6 (T10/1836-D), SPC-3, ATA8-ACS 7.18 for the transport; below [MMC n], [ACS n]. The medium is one data track.
- * Left out: audio, changers, writing, copy protection keys.
+ * Source: MMC-6 (T10/1836-D), SPC-3, ATA8-ACS 7.18 for the transport; below [MMC n], [ACS n]. The medium is one data
+ * track. Left out: audio, changers, writing, copy protection keys.
  */
 #include "ide-private.h"
 
@@ -9,13 +9,37 @@
 #include <string.h>
 
 enum { FEATURE_DMA = 0x01, FEATURE_OVERLAP = 0x02 };
-enum { OP_TEST_READY = 0x00, OP_REQUEST_SENSE = 0x03, OP_INQUIRY = 0x12, OP_MODE_SELECT_6 = 0x15, OP_MODE_SENSE_6 = 0x1a,
-       OP_START_STOP = 0x1b, OP_PREVENT = 0x1e, OP_READ_FORMAT_CAPACITIES = 0x23, OP_READ_CAPACITY = 0x25,
-       OP_READ_10 = 0x28, OP_SEEK = 0x2b, OP_VERIFY = 0x2f, OP_SYNCHRONIZE = 0x35, OP_READ_SUBCHANNEL = 0x42,
-       OP_READ_TOC = 0x43, OP_GET_CONFIGURATION = 0x46, OP_GET_EVENT = 0x4a, OP_READ_DISC_INFO = 0x51,
-       OP_READ_TRACK_INFO = 0x52, OP_MODE_SELECT_10 = 0x55, OP_MODE_SENSE_10 = 0x5a, OP_SET_READ_AHEAD = 0xa7,
-       OP_READ_12 = 0xa8, OP_GET_PERFORMANCE = 0xac, OP_READ_DVD_STRUCTURE = 0xad, OP_READ_CD_MSF = 0xb9,
-       OP_SET_SPEED = 0xbb, OP_MECHANISM_STATUS = 0xbd, OP_READ_CD = 0xbe };
+enum {
+    OP_TEST_READY = 0x00,
+    OP_REQUEST_SENSE = 0x03,
+    OP_INQUIRY = 0x12,
+    OP_MODE_SELECT_6 = 0x15,
+    OP_MODE_SENSE_6 = 0x1a,
+    OP_START_STOP = 0x1b,
+    OP_PREVENT = 0x1e,
+    OP_READ_FORMAT_CAPACITIES = 0x23,
+    OP_READ_CAPACITY = 0x25,
+    OP_READ_10 = 0x28,
+    OP_SEEK = 0x2b,
+    OP_VERIFY = 0x2f,
+    OP_SYNCHRONIZE = 0x35,
+    OP_READ_SUBCHANNEL = 0x42,
+    OP_READ_TOC = 0x43,
+    OP_GET_CONFIGURATION = 0x46,
+    OP_GET_EVENT = 0x4a,
+    OP_READ_DISC_INFO = 0x51,
+    OP_READ_TRACK_INFO = 0x52,
+    OP_MODE_SELECT_10 = 0x55,
+    OP_MODE_SENSE_10 = 0x5a,
+    OP_SET_READ_AHEAD = 0xa7,
+    OP_READ_12 = 0xa8,
+    OP_GET_PERFORMANCE = 0xac,
+    OP_READ_DVD_STRUCTURE = 0xad,
+    OP_READ_CD_MSF = 0xb9,
+    OP_SET_SPEED = 0xbb,
+    OP_MECHANISM_STATUS = 0xbd,
+    OP_READ_CD = 0xbe
+};
 enum { SENSE_BYTES = 18, SENSE_FIXED = 0x70, SENSE_VALID = 0x80 };
 enum { RAW_ALL = 0xf8, RAW_USER_DATA = 0x10, RAW_FIELDS = 0xf8 };
 enum { START_START = 0x01, START_LOAD_EJECT = 0x02 };
@@ -319,8 +343,8 @@ static const struct operation *find_operation(uint8_t code)
 }
 
 /*
- * A new medium shows as an empty drive first and as a changed medium next: guests that don't ask for events wouldn't see
- * a change while the tray was never open for them. True: the command ended with that.
+ * A new medium shows as an empty drive first and as a changed medium next: guests that don't ask for events wouldn't
+ * see a change while the tray was never open for them. True: the command ended with that.
  */
 static bool show_change(struct ide_drive *d)
 {

@@ -1,8 +1,8 @@
 /*
  * The bus master of a channel: registers, the walk of the guest's descriptor table, transfers between guest memory and
  * the back end.
- * Source: Intel 82371SB (PIIX3), order 290550, 2.7 and 3.5; SFF-8038i revision 1.0. Left out: the direction bit is stored
- * only, the drive's command says where data go; the drives' DMA timing.
+ * Source: Intel 82371SB (PIIX3), order 290550, 2.7 and 3.5; SFF-8038i revision 1.0. Left out: the direction bit is
+ * stored only, the drive's command says where data go; the drives' DMA timing.
  *
  * A piece of a transfer is what IDE_PINS pinned runs of guest memory hold, in whole sectors. Descriptors that chop a
  * sector up finer than that go through the channel's buffer, BOUNCE_BYTES at a time. An address without RAM behind it
@@ -316,7 +316,7 @@ void ide_bm_write(struct ide_channel *c, unsigned off, uint8_t val)
     case 0: write_bm_command(c, val); break;
     case 2:
         /* Capable bits are the guest's own, error and interrupt go with a one [82371SB 2.7.2]. */
-        c->bm_status &= (uint8_t)~(BM_CAPABLE | (val & (BM_ERROR | BM_INTERRUPT)));
+        c->bm_status &= (uint8_t) ~(BM_CAPABLE | (val & (BM_ERROR | BM_INTERRUPT)));
         c->bm_status |= val & BM_CAPABLE;
         break;
     case 4:

@@ -1,7 +1,7 @@
 /*
- * Between a channel's buffer and the back end: pieces of a command as large as the buffer, reading ahead for guests that
- * read by PIO, flushes. What fails in a large request is tried again sector by sector, so that the guest hears of the very
- * sector and gets all before it.
+ * Between a channel's buffer and the back end: pieces of a command as large as the buffer, reading ahead for guests
+ * that read by PIO, flushes. What fails in a large request is tried again sector by sector, so that the guest hears of
+ * the very sector and gets all before it.
  */
 #include "ide-private.h"
 
@@ -10,7 +10,7 @@
 
 /* How long sectors read ahead are good: somebody else (a PV driver of the same guest) may write to the image. */
 #define AHEAD_NS (100 * NS_PER_MS)
-#define NOWHERE UINT64_MAX
+#define NOWHERE  UINT64_MAX
 
 void ide_ahead_drop(struct ide_drive *d)
 {
@@ -47,8 +47,13 @@ static void ahead_start(struct ide_drive *d, uint64_t lba)
     a->busy = true;
     a->stale = false;
     a->vec = (struct vec){ a->data, (size_t)a->units * bytes };
-    a->req = (struct block_req){ .op = BLOCK_READ, .offset = lba * bytes, .len = (uint64_t)a->units * bytes,
-                                 .vec = &a->vec, .nvec = 1, .done = ahead_done, .opaque = d };
+    a->req = (struct block_req){ .op = BLOCK_READ,
+                                 .offset = lba * bytes,
+                                 .len = (uint64_t)a->units * bytes,
+                                 .vec = &a->vec,
+                                 .nvec = 1,
+                                 .done = ahead_done,
+                                 .opaque = d };
     block_submit(d->block, &a->req);
 }
 
@@ -192,7 +197,8 @@ static void write_done(struct ide_channel *c, uint32_t units)
         return;
     }
     if (x->left > 0)
-        ide_receive(ide_active(c), STEP_WRITE, (uint32_t)min_u64((uint64_t)x->left * DISK_SECTOR, sizeof(c->buf)), true);
+        ide_receive(ide_active(c), STEP_WRITE, (uint32_t)min_u64((uint64_t)x->left * DISK_SECTOR, sizeof(c->buf)),
+                    true);
     else
         ide_medium_written(c);
 }
@@ -215,8 +221,9 @@ void ide_medium_failed(struct ide_channel *c, bool write, int err)
 {
     struct ide_drive *d = ide_active(c);
     struct ide_xfer *x = &c->x;
-    log_limited(c->dev->log, LOG_WARN, &c->dev->log_rate, c->dev->id, "drive %u: %s of sector %" PRIu64
-                " failed (error %d); reported to the guest", d->index, write ? "write" : "read", x->lba, -err);
+    log_limited(c->dev->log, LOG_WARN, &c->dev->log_rate, c->dev->id,
+                "drive %u: %s of sector %" PRIu64 " failed (error %d); reported to the guest", d->index,
+                write ? "write" : "read", x->lba, -err);
     if (d->kind == IDE_CD) {
         atapi_medium_failed(d, x->lba);
         return;
@@ -300,8 +307,8 @@ void ide_drive_flush(struct ide_drive *d)
     block_submit(d->block, &req);
     block_drain(d->block);
     if (wait.err)
-        log_device(d->chan->dev, LOG_ERROR, "drive %u: flush failed (error %d); the image may lack what was written last",
-                   d->index, -wait.err);
+        log_device(d->chan->dev, LOG_ERROR,
+                   "drive %u: flush failed (error %d); the image may lack what was written last", d->index, -wait.err);
 }
 
 void ide_drive_close(struct ide_drive *d)

@@ -140,17 +140,37 @@ static void ide_reset(struct device *dev)
     }
 }
 
-static int ide_restored(struct device *dev)
+/* A refused state stays until the device goes: nothing in it may lead astray. */
+static void disarm(struct ide_piix3 *s)
 {
-    struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        s->chan[i].x = (struct ide_xfer){ 0 };
+        s->chan[i].selected = 0;
+    }
+    for (unsigned i = 0; i < IDE_DRIVES; i++) {
+        struct ide_drive *d = drive_at(s, i);
+        d->kind = d->ahead.data ? d->configured : IDE_NONE;
+    }
+}
+
+static int check_restored(struct ide_piix3 *s)
+{
     for (unsigned i = 0; i < IDE_CHANNELS; i++) {
         int err = ide_channel_restored(&s->chan[i]);
         if (err)
             return err;
     }
-    int err = pci_restored(&s->pci);
-    if (err)
+    return pci_restored(&s->pci);
+}
+
+static int ide_restored(struct device *dev)
+{
+    struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
+    int err = check_restored(s);
+    if (err) {
+        disarm(s);
         return err;
+    }
     /* A guest saved without its disks doesn't get them back: the images belong to its PV back ends. */
     for (unsigned i = 0; i < IDE_DRIVES; i++) {
         if (drive_at(s, i)->kind == IDE_NONE)

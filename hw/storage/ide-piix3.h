@@ -30,8 +30,8 @@ struct ide_piix3_config {
 
 /*
  * Put the function on the bus and claim 1f0-1f7, 3f6, 170-177, 376. Takes the drives' blocks on success only. 0, -ENOMEM,
- * -EINVAL (a disk without a sector, or one that needs more alignment than 512 bytes, CD: 2048), -EEXIST (devfn or ports
- * taken); nothing is left behind then. Calls nobody back.
+ * -EINVAL (a disk without a sector, or an image that needs more alignment than 512 bytes, CD: 2048), -EEXIST (devfn or
+ * ports taken); nothing is left behind then. Calls nobody back.
  */
 int ide_piix3_create(const struct ide_piix3_config *config, struct device **out) WARN_UNUSED;
 

@@ -22,17 +22,16 @@ static bool busy(const struct ide_channel *c)
 
 void ide_update_irq(struct ide_channel *c)
 {
-    irq_set(&c->irq, selected(c)->irq && !(c->control & DC_NIEN));
+    bool level = selected(c)->irq && !(c->control & DC_NIEN);
+    if (level && !c->irq.level)
+        c->bm_status |= BM_INTERRUPT; /* latched at the rising edge, DMA or not [82371SB 2.7.2] */
+    irq_set(&c->irq, level);
 }
 
 void ide_raise(struct ide_drive *d)
 {
-    struct ide_channel *c = d->chan;
-    bool was = c->irq.level;
     d->irq = true;
-    ide_update_irq(c);
-    if (!was && c->irq.level)
-        c->bm_status |= BM_INTERRUPT; /* latched at the rising edge, DMA or not [82371SB 2.7.2] */
+    ide_update_irq(d->chan);
 }
 
 void ide_complete(struct ide_drive *d)
@@ -156,7 +155,7 @@ static void block_end(struct ide_channel *c)
     d->status = ST_READY;
     switch (x->step) {
     case STEP_PACKET: atapi_packet(d); break;
-    case STEP_WRITE:  ide_medium_out(c); break;
+    case STEP_WRITE: ide_medium_out(c); break;
     default:
         if (x->packet)
             atapi_parameters(d);
@@ -249,11 +248,11 @@ static uint8_t read_reg(struct ide_channel *c, unsigned reg)
     if (c->drive[0].kind == IDE_NONE && c->drive[1].kind == IDE_NONE)
         return 0;
     switch (reg) {
-    case REG_ERROR:  return d->kind == IDE_NONE ? 0 : hob ? r->hob_features : d->error;
-    case REG_COUNT:  return hob ? r->hob_count : r->count;
-    case REG_LOW:    return hob ? r->hob_low : r->low;
-    case REG_MID:    return hob ? r->hob_mid : r->mid;
-    case REG_HIGH:   return hob ? r->hob_high : r->high;
+    case REG_ERROR: return d->kind == IDE_NONE ? 0 : hob ? r->hob_features : d->error;
+    case REG_COUNT: return hob ? r->hob_count : r->count;
+    case REG_LOW: return hob ? r->hob_low : r->low;
+    case REG_MID: return hob ? r->hob_mid : r->mid;
+    case REG_HIGH: return hob ? r->hob_high : r->high;
     case REG_DEVICE: return (uint8_t)(r->device | DEV_ONES);
     }
     return 0;
@@ -463,8 +462,12 @@ static void ctl_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 }
 
 const struct bus_ops ide_data_ops = {
-    .read = data_read, .write = data_write, .sizes = BUS_1 | BUS_2 | BUS_4, .overhang = true,
-    .read_block = data_read_block, .write_block = data_write_block,
+    .read = data_read,
+    .write = data_write,
+    .sizes = BUS_1 | BUS_2 | BUS_4,
+    .overhang = true,
+    .read_block = data_read_block,
+    .write_block = data_write_block,
 };
 const struct bus_ops ide_regs_ops = { .read = regs_read, .write = regs_write, .sizes = BUS_1 };
 const struct bus_ops ide_ctl_ops = { .read = ctl_read, .write = ctl_write, .sizes = BUS_1 };
@@ -478,7 +481,6 @@ void ide_channel_reset(struct ide_channel *c)
     c->bm_command = c->bm_status = 0;
     c->bm_table = 0;
     c->prd = (struct ide_prd){ 0 };
-    memset(c->buf, 0, sizeof(c->buf));
     for (unsigned i = 0; i < IDE_UNITS; i++) {
         struct ide_drive *d = &c->drive[i];
         reset_drive(d);
@@ -513,11 +515,21 @@ static bool xfer_valid(const struct ide_channel *c)
         return false;
     if (medium && (x->lba > d->sectors || x->left > d->sectors - x->lba || x->careful > x->left))
         return false;
-    if (x->step == STEP_WRITE && (d->kind != IDE_DISK || x->left == 0 || x->filled > (uint64_t)x->left * DISK_SECTOR))
-        return false;
     if (d->kind == IDE_DISK)
         return !medium || x->host_bytes == DISK_SECTOR;
+    if (!x->packet && x->step != STEP_REPLY)
+        return false;
     return !medium || x->host_bytes == CD_SECTOR || x->host_bytes == CD_RAW_SECTOR;
+}
+
+/* Whole sectors of a command that has as many left to write. */
+static bool write_valid(const struct ide_channel *c)
+{
+    const struct ide_xfer *x = &c->x;
+    if (x->phase == PHASE_IDLE || x->step != STEP_WRITE)
+        return true;
+    return c->drive[x->unit].kind == IDE_DISK && x->left > 0 && x->filled % DISK_SECTOR == 0 &&
+           x->filled <= (uint64_t)x->left * DISK_SECTOR;
 }
 
 int ide_channel_restored(struct ide_channel *c)
@@ -532,12 +544,12 @@ int ide_channel_restored(struct ide_channel *c)
         return -EINVAL;
     for (unsigned i = 0; i < IDE_UNITS; i++) {
         const struct ide_drive *d = &c->drive[i];
-        if ((d->kind != d->configured && d->kind != IDE_NONE) || (d->status & ~(ST_READY | ST_DRQ | ST_ERR)))
+        if (d->kind != IDE_NONE && (d->kind != d->configured || !d->ahead.data))
+            return -EINVAL;
+        if (d->status & ~(ST_READY | ST_DRQ | ST_ERR))
             return -EINVAL;
         if (ata_restored(d) || atapi_restored(d))
             return -EINVAL;
     }
-    if (!xfer_valid(c))
-        return -EINVAL;
-    return 0;
+    return xfer_valid(c) && write_valid(c) ? 0 : -EINVAL;
 }

@@ -22,7 +22,7 @@ enum { BSY = 0x80, DRDY = 0x40, DSC = 0x10, DRQ = 0x08, ERR = 0x01, READY = DRDY
 enum { ABRT = 0x04, IDNF = 0x10, UNC = 0x40 };
 enum { PRDT = 0x8000, DATA = 0x100000 }; /* guest addresses used for DMA */
 #define DISK_BYTES (8 * MIB)
-#define CD_BYTES (4 * MIB)
+#define CD_BYTES   (4 * MIB)
 
 struct bench {
     struct rig *r;
@@ -60,8 +60,14 @@ static inline struct rig_disk *bench_image(struct bench *b, uint64_t bytes, bool
 static inline int bench_create(struct bench *b)
 {
     static const char *const ids[] = { "ide-768", "ide-832", "ide-5632", "ide-5696" };
-    struct ide_piix3_config config = { .id = "ide", .loop = &b->r->loop, .ports = &b->r->ports, .pci = &b->r->pci,
-                                       .devfn = DEVFN, .mem = &b->r->mem, .tray_moved = bench_tray_moved, .opaque = b };
+    struct ide_piix3_config config = { .id = "ide",
+                                       .loop = &b->r->loop,
+                                       .ports = &b->r->ports,
+                                       .pci = &b->r->pci,
+                                       .devfn = DEVFN,
+                                       .mem = &b->r->mem,
+                                       .tray_moved = bench_tray_moved,
+                                       .opaque = b };
     for (unsigned i = 0; i < 2; i++)
         config.irq[i] = irq_isa(&b->r->irqs, 14 + i);
     for (unsigned i = 0; i < IDE_DRIVES; i++) {
@@ -205,7 +211,8 @@ static inline void packet(struct bench *b, unsigned base, unsigned unit, const u
     outsw(b, base, cdb, 12);
 }
 
-/* A whole packet command by PIO with blocks as the drive tells them. Returns the bytes read, or -1 for a check condition. */
+/* A whole packet command by PIO with blocks as the drive tells them. Returns the bytes read, or -1 for a check
+ * condition. */
 static inline long packet_in(struct bench *b, unsigned base, unsigned unit, const uint8_t cdb[12], void *buf,
                              size_t bytes, uint16_t limit)
 {

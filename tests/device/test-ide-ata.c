@@ -439,9 +439,9 @@ static void smart_commands(void **state)
 static void other_commands_abort(void **state)
 {
     struct bench *b = *state;
-    static const uint8_t codes[] = { 0x00, 0x03, 0x08, 0x22, 0x26, 0x2f, 0x32, 0x37, 0x45, 0x50, 0x51, 0x60, 0x61, 0x87,
-                                     0x92, 0xa0, 0xa1, 0xa2, 0xb1, 0xc0, 0xc7, 0xcc, 0xcd, 0xd0, 0xda, 0xde, 0xe4, 0xe8,
-                                     0xe9, 0xed, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf9, 0xff };
+    static const uint8_t codes[] = { 0x00, 0x03, 0x08, 0x22, 0x26, 0x2f, 0x32, 0x37, 0x45, 0x50, 0x51, 0x60, 0x61,
+                                     0x87, 0x92, 0xa0, 0xa1, 0xa2, 0xb1, 0xc0, 0xc7, 0xcc, 0xcd, 0xd0, 0xda, 0xde,
+                                     0xe4, 0xe8, 0xe9, 0xed, 0xf1, 0xf2, 0xf3, 0xf4, 0xf5, 0xf6, 0xf9, 0xff };
     for (size_t i = 0; i < sizeof(codes); i++) {
         assert_int_equal(simple(b, codes[i], 0, 0), READY | ERR);
         assert_int_equal(in8(b, PRIMARY + ERROR), ABRT);
@@ -548,19 +548,43 @@ static void hostile_snapshot_is_refused(void **state)
         const char *field;
         uint64_t val;
     } rows[] = {
-        { "chan[0].x.pos", 1 << 20 }, { "chan[0].x.end", 0 }, { "chan[0].x.end", (128 << 10) + 1 },
-        { "chan[0].x.filled", (128 << 10) + 1 }, { "chan[0].x.phase", 4 }, { "chan[0].x.phase", 3 },
-        { "chan[0].x.step", 7 }, { "chan[0].x.step", 0 }, { "chan[0].x.step", 2 }, { "chan[0].x.unit", 2 },
-        { "chan[0].x.unit", 1 }, { "chan[0].x.left", 0 }, { "chan[0].x.left", 1 << 20 },
-        { "chan[0].x.lba", UINT64_MAX }, { "chan[0].x.careful", 3 }, { "chan[0].x.host_bytes", 0 },
-        { "chan[0].x.host_bytes", 2352 }, { "chan[0].x.block", 0 }, { "chan[0].x.block", 1 << 17 },
-        { "chan[0].x.packet", 1 }, { "chan[0].x.dma", 1 }, { "chan[0].selected", 2 }, { "chan[0].bm_command", 0x10 },
-        { "chan[0].bm_status", 0x80 }, { "chan[0].bm_status", 1 }, { "chan[0].bm_table", 2 },
-        { "chan[0].prd.left", 0x10001 }, { "chan[0].drive[0].kind", 2 }, { "chan[0].drive[1].kind", 1 },
-        { "chan[0].drive[0].status", 0x80 }, { "chan[0].drive[0].disk.heads", 0 },
-        { "chan[0].drive[0].disk.heads", 17 }, { "chan[0].drive[0].disk.sectors", 0 },
-        { "chan[0].drive[0].disk.multiple", 5 }, { "chan[0].drive[0].cd.change", 3 },
-        { "chan[0].drive[0].cd.events", 8 }, { "chan[0].drive[0].cd.key", 16 },
+        { "chan[0].x.pos", 1 << 20 },
+        { "chan[0].x.end", 0 },
+        { "chan[0].x.end", (128 << 10) + 1 },
+        { "chan[0].x.filled", (128 << 10) + 1 },
+        { "chan[0].x.phase", 4 },
+        { "chan[0].x.phase", 3 },
+        { "chan[0].x.step", 7 },
+        { "chan[0].x.step", 0 },
+        { "chan[0].x.step", 2 },
+        { "chan[0].x.unit", 2 },
+        { "chan[0].x.unit", 1 },
+        { "chan[0].x.left", 0 },
+        { "chan[0].x.left", 1 << 20 },
+        { "chan[0].x.lba", UINT64_MAX },
+        { "chan[0].x.careful", 3 },
+        { "chan[0].x.host_bytes", 0 },
+        { "chan[0].x.host_bytes", 2352 },
+        { "chan[0].x.block", 0 },
+        { "chan[0].x.block", 1 << 17 },
+        { "chan[0].x.packet", 1 },
+        { "chan[0].x.dma", 1 },
+        { "chan[0].selected", 2 },
+        { "chan[0].bm_command", 0x10 },
+        { "chan[0].bm_status", 0x80 },
+        { "chan[0].bm_status", 1 },
+        { "chan[0].bm_table", 2 },
+        { "chan[0].prd.left", 0x10001 },
+        { "chan[0].drive[0].kind", 2 },
+        { "chan[0].drive[1].kind", 1 },
+        { "chan[0].drive[0].status", 0x80 },
+        { "chan[0].drive[0].disk.heads", 0 },
+        { "chan[0].drive[0].disk.heads", 17 },
+        { "chan[0].drive[0].disk.sectors", 0 },
+        { "chan[0].drive[0].disk.multiple", 5 },
+        { "chan[0].drive[0].cd.change", 3 },
+        { "chan[0].drive[0].cd.events", 8 },
+        { "chan[0].drive[0].cd.key", 16 },
     };
     command28(b, PRIMARY, 0, 0x30, 20, 2);
     rig_save(b->r);

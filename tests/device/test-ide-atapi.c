@@ -4,9 +4,20 @@
 #define SECTORS (CD_BYTES / 2048)
 #define ID      "ide-5632"
 
-enum { NOT_READY_EMPTY = 0x23a01, NOT_READY_OPEN = 0x23a02, CHANGED = 0x62800, BAD_OPCODE = 0x52000, BAD_LBA = 0x52100,
-       BAD_FIELD = 0x52400, BAD_PARAMETER = 0x52600, LOCKED = 0x55302, WRONG_TRACK = 0x56400, NOT_SAVED = 0x53900,
-       WRONG_MEDIUM = 0x53000, READ_ERROR = 0x31100 };
+enum {
+    NOT_READY_EMPTY = 0x23a01,
+    NOT_READY_OPEN = 0x23a02,
+    CHANGED = 0x62800,
+    BAD_OPCODE = 0x52000,
+    BAD_LBA = 0x52100,
+    BAD_FIELD = 0x52400,
+    BAD_PARAMETER = 0x52600,
+    LOCKED = 0x55302,
+    WRONG_TRACK = 0x56400,
+    NOT_SAVED = 0x53900,
+    WRONG_MEDIUM = 0x53000,
+    READ_ERROR = 0x31100
+};
 
 static int cd(void **state)
 {
@@ -80,7 +91,8 @@ static void disk_commands_abort(void **state)
 {
     struct bench *b = *state;
     for (unsigned code = 1; code < 256; code++) {
-        if (code == 0x08 || (code >= 0x90 && code <= 0x99) || code == 0xa0 || code == 0xa1 || (code >= 0xe0 && code <= 0xe7))
+        if (code == 0x08 || (code >= 0x90 && code <= 0x99) || code == 0xa0 || code == 0xa1 ||
+            (code >= 0xe0 && code <= 0xe7))
             continue;
         if (code == 0xea || code == 0xef)
             continue;
@@ -393,9 +405,17 @@ static void allocation_lengths(void **state)
     static const struct {
         uint8_t cdb[12], at; /* of the 16-bit length */
     } rows[] = {
-        { { 0x12 }, 3 }, { { 0x43 }, 7 }, { { 0x46 }, 7 }, { { 0x4a, 1, 0, 0, 0x10 }, 7 }, { { 0x51 }, 7 },
-        { { 0x52, 1, 0, 0, 0, 1 }, 7 }, { { 0x5a, 0, 0x3f }, 7 }, { { 0xad, 0, 0, 0, 0, 0, 0, 0xff }, 8 },
-        { { 0xbd }, 8 }, { { 0x23 }, 7 }, { { 0x42, 0, 0x40, 1 }, 7 },
+        { { 0x12 }, 3 },
+        { { 0x43 }, 7 },
+        { { 0x46 }, 7 },
+        { { 0x4a, 1, 0, 0, 0x10 }, 7 },
+        { { 0x51 }, 7 },
+        { { 0x52, 1, 0, 0, 0, 1 }, 7 },
+        { { 0x5a, 0, 0x3f }, 7 },
+        { { 0xad, 0, 0, 0, 0, 0, 0, 0xff }, 8 },
+        { { 0xbd }, 8 },
+        { { 0x23 }, 7 },
+        { { 0x42, 0, 0x40, 1 }, 7 },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         uint8_t cdb[12];

@@ -95,7 +95,7 @@ static void dma_both_ways(void **state)
     uint8_t *ram = b->r->ram, *image = b->disk[0]->data;
     put_prd(b, 0, DATA + 2, 6, false);
     put_prd(b, 1, DATA + 0xffffe, 4096, false); /* over a MiB boundary */
-    put_prd(b, 2, DATA + 8193, 59899, false); /* bit 0 is not there, in neither */
+    put_prd(b, 2, DATA + 8193, 59899, false);   /* bit 0 is not there, in neither */
     put_prd(b, 3, 0x10000, 0, true);
     assert_int_equal(dma(b, 0x25, 9, 253), 0x64);
     assert_memory_equal(ram + DATA + 2, image + 9 * 512, 6);
@@ -221,8 +221,8 @@ static void holes(void **state)
     static const struct {
         uint32_t table, addr;
         bool master;
-    } rows[] = { { PRDT, RIG_HOLE, true }, { PRDT, 0xfffff000, true }, { RIG_HOLE, DATA, true },
-                 { 0xfffffffc, DATA, true }, { RIG_RAM, DATA, true }, { PRDT, DATA, false } };
+    } rows[] = { { PRDT, RIG_HOLE, true },   { PRDT, 0xfffff000, true }, { RIG_HOLE, DATA, true },
+                 { 0xfffffffc, DATA, true }, { RIG_RAM, DATA, true },    { PRDT, DATA, false } };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         for (unsigned write = 0; write < 2; write++) {
             put_prd(b, 0, rows[i].addr, 4096, true);
@@ -472,8 +472,9 @@ static void create_fails_cleanly(void **state)
     struct bus_region taken = { 0 };
     static const struct bus_ops no_ops = { .sizes = BUS_1 };
     struct device *out = NULL;
-    struct ide_piix3_config config = { .id = "ide", .loop = &r->loop, .ports = &r->ports, .pci = &r->pci,
-                                       .devfn = DEVFN, .mem = &r->mem };
+    struct ide_piix3_config config = {
+        .id = "ide", .loop = &r->loop, .ports = &r->ports, .pci = &r->pci, .devfn = DEVFN, .mem = &r->mem
+    };
     disk->closed_flag = &closed;
     config.drives[1] = (struct ide_drive_config){ .present = true };
     assert_int_equal(ide_piix3_create(&config, &out), -EINVAL); /* a disk without an image */
@@ -494,6 +495,56 @@ static void create_fails_cleanly(void **state)
     rig_free(r);
 }
 
+/* Public inputs that broke another device model: a port, a size, a value; or port 0, a register of the function. */
+struct access {
+    uint16_t port;
+    uint8_t reg, size;
+    uint32_t val;
+};
+
+static void feed(struct bench *b, const struct access *script, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct access *a = &script[i];
+        if (a->port == 0)
+            rig_cfg_write(b->r, DEVFN, a->reg, a->size, a->val);
+        else
+            bus_write(&b->r->ports, a->port, a->size, a->val);
+        if (i % 3 == 2)
+            rig_settle(b->r);
+    }
+    rig_run(b->r, NS_PER_S);
+    assert_int_equal(in8(b, PRIMARY_CTL) & BSY, 0);
+}
+
+static void published_inputs(void **state)
+{
+    struct bench *b = *state;
+    static const struct access lp1681439[] = {
+        { 0x171, 0, 2, 0x32a }, { 0x176, 0, 2, 0x3570 }, { 0, 3, 4, 0x4e002700 },
+        { 0, 0x20, 1, 0x5e },   { 0x58, 0, 1, 0xe1 },    { 0x57, 0, 2, 0x0 },
+    };
+    static const struct access lp1878253[] = {
+        { 0, 0x20, 4, 0xc001 },  { 0, 0x04, 2, 0x7 },    { 0x1f7, 0, 1, 0xc8 },  { 0x3f6, 0, 2, 0xe784 },
+        { 0x3f6, 0, 2, 0xeb01 }, { 0xc005, 0, 1, 0x21 }, { 0xc000, 0, 1, 0x1b }, { 0x1f7, 0, 2, 0xff35 },
+    };
+    static const struct access lp1887303[] = {
+        { 0x176, 0, 2, 0x3538 }, { 0x376, 0, 2, 0x6007 }, { 0x376, 0, 2, 0x6b6b }, { 0x176, 0, 2, 0x985c },
+        { 0, 3, 4, 0x2f2931 },   { 0, 0x20, 1, 0x6b },    { 0x68, 0, 1, 0x7 },     { 0x176, 0, 2, 0x2530 },
+    };
+    static const struct access lp1887309[] = {
+        { 0x176, 0, 2, 0x3538 }, { 0, 3, 4, 0x184275c }, { 0x376, 0, 1, 0x2f }, { 0x376, 0, 1, 0x0 },
+        { 0x176, 0, 2, 0xa1a4 }, { 0, 0x20, 1, 0xff },   { 0xf8, 0, 1, 0x9 },
+    };
+    feed(b, lp1681439, ARRAY_SIZE(lp1681439));
+    b->r->dev->desc->reset(b->r->dev);
+    feed(b, lp1878253, ARRAY_SIZE(lp1878253));
+    b->r->dev->desc->reset(b->r->dev);
+    feed(b, lp1887303, ARRAY_SIZE(lp1887303));
+    b->r->dev->desc->reset(b->r->dev);
+    feed(b, lp1887309, ARRAY_SIZE(lp1887309));
+}
+
 /* A small generator with fixed seeds: the same accesses each time, everywhere. */
 static uint32_t next_random(uint64_t *seed)
 {
@@ -503,18 +554,18 @@ static uint32_t next_random(uint64_t *seed)
 
 static uint8_t random_command(uint64_t *seed)
 {
-    static const uint8_t usual[] = { 0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x3d, 0x40, 0x42, 0x06, 0x08, 0x90,
-                                     0x91, 0xa0, 0xa0, 0xa0, 0xa0, 0xa1, 0xb0, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xec,
-                                     0xef, 0xf8, 0xce, 0x27 };
+    static const uint8_t usual[] = { 0x20, 0x24, 0x25, 0x29, 0x30, 0x34, 0x35, 0x39, 0x3d, 0x40, 0x42,
+                                     0x06, 0x08, 0x90, 0x91, 0xa0, 0xa0, 0xa0, 0xa0, 0xa1, 0xb0, 0xc4,
+                                     0xc5, 0xc6, 0xc8, 0xca, 0xe7, 0xec, 0xef, 0xf8, 0xce, 0x27 };
     uint32_t r = next_random(seed);
     return r & 0x10000 ? (uint8_t)r : usual[r % sizeof(usual)];
 }
 
 static void random_packet(struct bench *b, uint64_t *seed, unsigned base)
 {
-    static const uint8_t codes[] = { 0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x28, 0x28, 0x28, 0x2b, 0x2f,
-                                     0x35, 0x42, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a, 0xa7, 0xa8, 0xac, 0xad, 0xb9,
-                                     0xbb, 0xbd, 0xbe, 0xbe };
+    static const uint8_t codes[] = { 0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x23, 0x25, 0x28, 0x28,
+                                     0x28, 0x2b, 0x2f, 0x35, 0x42, 0x43, 0x46, 0x4a, 0x51, 0x52, 0x55,
+                                     0x5a, 0xa7, 0xa8, 0xac, 0xad, 0xb9, 0xbb, 0xbd, 0xbe, 0xbe };
     uint8_t cdb[12];
     for (unsigned i = 0; i < 12; i++)
         cdb[i] = next_random(seed) & 3 ? 0 : (uint8_t)next_random(seed);
@@ -527,10 +578,13 @@ static void random_packet(struct bench *b, uint64_t *seed, unsigned base)
 
 static void random_prds(struct bench *b, uint64_t *seed)
 {
-    static const uint32_t places[] = { DATA, 0x1000, RIG_HOLE - 700, RIG_RAM - 600, 0xfffffff0, 0x2ffff0, PRDT, RIG_HOLE };
+    static const uint32_t places[] = {
+        DATA, 0x1000, RIG_HOLE - 700, RIG_RAM - 600, 0xfffffff0, 0x2ffff0, PRDT, RIG_HOLE
+    };
     for (unsigned i = 0; i < 40; i++) {
         uint32_t r = next_random(seed), addr = places[r % 8 < 5 ? 0 : next_random(seed) % 8];
-        put_prd(b, i, addr + next_random(seed) % 5000, r & 0x100 ? next_random(seed) % 5000 : 512, next_random(seed) % 9 == 0);
+        put_prd(b, i, addr + next_random(seed) % 5000, r & 0x100 ? next_random(seed) % 5000 : 512,
+                next_random(seed) % 9 == 0);
     }
 }
 
@@ -619,6 +673,45 @@ static void random_event(struct bench *b, uint64_t *seed)
     }
 }
 
+/* Saved states with a few bytes changed: refused, or good enough for anything that follows. */
+static void mutated_snapshots(void **state)
+{
+    unsigned taken = 0, refused = 0;
+    struct bench *b = bench_new("ddcd");
+    uint64_t seed = 4711;
+    for (unsigned round = 0; round < 1000; round++) {
+        if (round % 50 == 49) { /* what was saved as unplugged stays away */
+            bench_free(b);
+            b = bench_new("ddcd");
+        }
+        for (unsigned i = 0; i < 60; i++)
+            random_step(b, &seed);
+        ide_drain(b->r->dev);
+        rig_save(b->r);
+        for (unsigned i = 0; i < 1 + round % 3; i++) {
+            const struct snap_field *fields = b->r->dev->desc->fields;
+            unsigned count = 0;
+            while (fields[count].kind != SNAP_KIND_END)
+                count++;
+            const struct snap_field *f = &fields[next_random(&seed) % count];
+            uint64_t val = next_random(&seed) & 1 ? next_random(&seed) % 8 : next_random(&seed);
+            rig_poke_at(b->r, f->name, next_random(&seed) % f->count, f->kind == SNAP_KIND_BOOL ? val & 1 : val);
+        }
+        if (rig_restore(b->r) == 0) {
+            taken++;
+            for (unsigned i = 0; i < 60; i++)
+                random_step(b, &seed);
+        } else {
+            refused++;
+        }
+        b->r->dev->desc->reset(b->r->dev);
+        rig_cfg_write(b->r, DEVFN, PCI_BAR0 + 16, 4, BM);
+        rig_cfg_write(b->r, DEVFN, PCI_COMMAND, 2, 5);
+    }
+    assert_true(taken > 100 && refused > 100);
+    bench_free(b);
+}
+
 /* Garbage in any order, with completions at any time: no crash, no leak, no request or pin left over. */
 static void guest_without_sense(void **state)
 {
@@ -666,6 +759,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(unplug_is_final, full, bench_teardown),
         cmocka_unit_test_setup_teardown(drain_flushes, full, bench_teardown),
         cmocka_unit_test(create_fails_cleanly),
+        cmocka_unit_test_setup_teardown(published_inputs, full, bench_teardown),
+        cmocka_unit_test(mutated_snapshots),
         cmocka_unit_test(guest_without_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
