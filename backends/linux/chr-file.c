@@ -1,6 +1,7 @@
 /*
  * Files, devices and standard input and output. Input is level-triggered; while the user has no room the descriptor is
- * not listened to at all, so that a waiting or vanished peer costs nothing.
+ * not listened to at all, so that a waiting or vanished peer costs nothing. A regular file as standard input is always
+ * ready, which epoll can't tell: it is read from a task, a piece per round of the loop.
  */
 #include "chr-private.h"
 
@@ -19,6 +20,7 @@ struct chr_file {
     bool owned, may_block; /* out: closed with the chr; not a regular file */
     struct fd_source in;   /* in.fd -1: output only, or its end was reached */
     bool paused;
+    struct task more;      /* reads standard input that is a regular file */
     bool restore; /* before: how the terminal was */
     struct termios before;
     struct log_rate rate;
@@ -29,8 +31,15 @@ struct chr_file {
 static void listen_again(struct chr_file *f)
 {
     f->paused = false;
-    if (f->in.fd >= 0 && !f->in.added && epoll_source_add(f->context.epoll, &f->in, EPOLLIN) != 0)
-        f->in.fd = -1; /* /dev/null, a regular file as standard input: nothing will ever be typed there */
+    if (f->in.fd < 0 || f->in.added)
+        return;
+    if (epoll_source_add(f->context.epoll, &f->in, EPOLLIN) == 0)
+        return;
+    struct stat st;
+    if (f->in.fd == STDIN_FILENO && fstat(f->in.fd, &st) == 0 && S_ISREG(st.st_mode))
+        task_post(&f->more);
+    else
+        f->in.fd = -1; /* /dev/null: nothing will ever be typed there */
 }
 
 static void readable(void *opaque, uint32_t events)
@@ -48,7 +57,19 @@ static void readable(void *opaque, uint32_t events)
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
         epoll_source_remove(f->context.epoll, &f->in); /* the end of the input; output goes on */
         f->in.fd = -1;
+        f->chr.connected = false;
     }
+    if (--f->busy == 0 && f->dead)
+        free(f);
+}
+
+static void read_more(void *opaque)
+{
+    struct chr_file *f = opaque;
+    f->busy++;
+    readable(f, EPOLLIN);
+    if (!f->dead && !f->paused && f->in.fd >= 0)
+        task_post(&f->more);
     if (--f->busy == 0 && f->dead)
         free(f);
 }
@@ -82,6 +103,7 @@ static void file_close(struct chr *chr)
 {
     struct chr_file *f = container_of(chr, struct chr_file, chr);
     epoll_source_remove(f->context.epoll, &f->in);
+    task_cancel(&f->more);
     if (f->restore)
         (void)tcsetattr(f->out, TCSANOW, &f->before);
     if (f->owned)
@@ -101,6 +123,7 @@ static struct chr_file *file_new(const struct chr_context *context, const struct
         return NULL;
     f->context = *context;
     f->in = (struct fd_source){ .fd = -1, .fn = readable, .opaque = f };
+    task_init(&f->more, context->loop, read_more, f);
     f->chr.connected = true;
     return f;
 }

@@ -39,7 +39,7 @@ struct chr {
     void *opaque;
     char label[32];     /* QMP label: serial0, libxl-cmd, ... */
     char filename[128]; /* QMP filename: pty:/dev/pts/3, file:/x, unix:/y,server=on */
-    bool connected;
+    bool connected; /* false: no peer, or the end of its input was reached */
 };
 
 /* From now on user gets what comes in. */

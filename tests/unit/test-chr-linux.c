@@ -280,6 +280,32 @@ static void stdio_uses_both_ends(void **state)
         close(fds[i]);
 }
 
+/* epoll knows no regular files; a script may come from one. Its end is the peer's leaving. */
+static void standard_input_may_be_a_file(void **state)
+{
+    struct bench *b = *state;
+    char text[3001];
+    memset(text, 'a', 3000);
+    text[3000] = '\0';
+    int old_in = dup(STDIN_FILENO), fd = open(world_path(b->w, "in"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, text, 3000), 3000);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(dup2(fd, STDIN_FILENO), STDIN_FILENO);
+    int err = open_chr(b, (struct chr_config){ .kind = CHR_STDIO });
+    for (unsigned i = 0; !err && i < 5; i++)
+        world_run(b->w);
+    bool sleeps = world_sleeps(b->w, 5), connected = b->u.chr->connected;
+    chr_close(b->u.chr);
+    b->u.chr = NULL;
+    assert_int_equal(dup2(old_in, STDIN_FILENO), STDIN_FILENO);
+    close(old_in);
+    close(fd);
+    assert_int_equal(err, 0);
+    assert_true(sleeps);
+    assert_string_equal(b->u.got, text);
+    assert_false(connected);
+}
+
 /* Pseudo-terminals. */
 
 static int open_pty(struct bench *b, char path[32])
@@ -922,6 +948,7 @@ int main(void)
         TEST(null_device_and_null_work),
         TEST(terminal_device_is_raw_and_goes_both_ways),
         TEST(stdio_uses_both_ends),
+        TEST(standard_input_may_be_a_file),
         TEST(pty_without_a_reader_drops_and_sleeps),
         TEST(pty_is_raw_and_notices_its_peer),
         TEST(pty_input_waits_for_room),
