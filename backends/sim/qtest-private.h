@@ -11,7 +11,9 @@ struct qtest {
     size_t in_start, in_len, in_size, searched;
     bool skipping; /* the rest of a line that was too long */
     bool running;  /* a command looks at the buffer: nothing may come in */
-    bool gone;     /* the client left */
+    bool seen;     /* it was there */
+    bool gone;     /* it left, or has no more to say */
+    unsigned tries; /* to tell it something since then */
     bool told;     /* closed() was called */
     bool lost;     /* a reply was lost for want of memory: nothing it could be told makes sense any more */
     /* Output that the chr didn't take yet. */
