@@ -11,6 +11,7 @@
 #include "backends/xen/xen.h"
 #include "hw/chipset/piix4-pm.h"
 #include "hw/machine.h"
+#include "sim-main.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,8 +28,9 @@ struct thindm {
     struct loop loop;
     struct linux_host host;
     struct signals signals;
-    struct xen *xen;
-    struct machine machine;
+    struct xen *xen;     /* NULL under a qtest client: sim is used then */
+    struct sim_main sim;
+    struct machine machine; /* hv NULL: there is none */
     struct chr *chrs[CONFIG_MAX_CHRS];
     struct qmp *qmp;
     enum qmp_status status;
@@ -89,7 +91,7 @@ static void op_quit(void *opaque)
 static int op_reset(void *opaque, char error[CONFIG_ERROR_BYTES])
 {
     struct thindm *t = opaque;
-    if (!t->xen) {
+    if (!t->machine.hv) {
         snprintf(error, CONFIG_ERROR_BYTES, "there is no guest");
         return -ENODEV;
     }
@@ -213,6 +215,8 @@ static void guest_power(void *opaque, enum hv_shutdown reason)
     log_print(t->log, LOG_INFO, "guest", "asks for %s", reason == HV_REBOOT ? "a reset" : "power-off");
     if (reason == HV_REBOOT) {
         event(t, "RESET", "{\"guest\": true, \"reason\": \"guest-reset\"}");
+        if (t->config.qtest)
+            sim_main_reset(&t->sim);
         return; /* the toolstack makes a new domain with a new device model */
     }
     event(t, "SHUTDOWN", "{\"guest\": true, \"reason\": \"guest-shutdown\"}");
@@ -275,14 +279,18 @@ static unsigned century_now(void)
 static int start_guest(struct thindm *t)
 {
     struct config *c = &t->config;
+    struct machine machine = { .loop = &t->loop, .log = t->log, .config = c, .century = century_now(),
+                               .power = guest_power, .sleep = guest_sleep, .opaque = t };
+    t->machine = machine;
+    if (c->qtest)
+        return sim_main_create(&t->sim, &t->host.host, &t->machine, t->error);
     int err = xen_open(&(struct xen_config){ .domid = (uint16_t)c->domid, .ram_bytes = c->ram_bytes,
                            .max_ram_below_4g = c->max_ram_below_4g, .epoll = &t->epoll, .loop = &t->loop, .log = t->log },
                        &t->xen, t->error);
     if (err)
         return err;
-    t->machine = (struct machine){ .loop = &t->loop, .log = t->log, .hv = xen_hv(t->xen), .host = &t->host.host,
-                                   .config = c, .century = century_now(), .power = guest_power, .sleep = guest_sleep,
-                                   .opaque = t };
+    t->machine.hv = xen_hv(t->xen);
+    t->machine.host = &t->host.host;
     err = machine_create(&t->machine, t->error);
     if (err)
         return err;
@@ -317,6 +325,19 @@ static int drop_and_announce(struct thindm *t, const struct runas *runas)
     return err;
 }
 
+/* The same under a qtest client, who may come now that all is there. */
+static int drop_and_serve(struct thindm *t, const struct runas *runas)
+{
+    const struct config *c = &t->config;
+    int err = sim_main_serve(&t->sim, t->error);
+    if (!err)
+        err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
+    if (c->start_stopped)
+        loop_freeze(&t->loop);
+    t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
+    return err;
+}
+
 static int start(struct thindm *t)
 {
     const struct config *c = &t->config;
@@ -324,13 +345,15 @@ static int start(struct thindm *t)
     int err = c->runas ? runas_parse(c->runas, &runas, t->error) : 0;
     if (!err)
         err = signals_init(&t->signals, &t->epoll, end_signal, t);
-    if (!err && c->machine != MACHINE_NONE)
+    if (!err && (c->machine != MACHINE_NONE || c->qtest))
         err = start_guest(t);
     if (!err)
         err = open_monitors(t);
     if (!err && c->pidfile)
         err = pidfile_write(c->pidfile, t->error);
-    if (!err && c->machine != MACHINE_NONE)
+    if (!err && c->qtest)
+        err = drop_and_serve(t, &runas);
+    else if (!err && c->machine != MACHINE_NONE)
         err = drop_and_announce(t, &runas);
     return err;
 }
@@ -348,14 +371,16 @@ static void explain(const struct thindm *t)
 
 static void finish(struct thindm *t)
 {
-    if (t->xen)
+    sim_main_close(&t->sim);
+    if (t->machine.hv)
         machine_drain(&t->machine);
     for (unsigned i = 0; i < t->config.nr_chrs; i++)
         chr_close(t->chrs[i]);
     qmp_destroy(t->qmp);
-    if (t->xen)
+    if (t->machine.hv)
         machine_destroy(&t->machine);
     xen_close(t->xen);
+    sim_main_destroy(&t->sim);
     signals_finish(&t->signals);
     linux_host_finish(&t->host);
     epoll_host_finish(&t->epoll);
@@ -401,13 +426,16 @@ int main(int argc, char *argv[])
     if (!err)
         err = epoll_host_init(&t.epoll);
     if (!err) {
-        loop_init(&t.loop, &epoll_loop_host, &t.epoll);
+        if (t.config.qtest)
+            sim_main_init(&t.sim, &t.config, &t.loop, &epoll_loop_host, &t.epoll);
+        else
+            loop_init(&t.loop, &epoll_loop_host, &t.epoll);
         linux_host_init(&t.host, &t.epoll, &t.loop, t.log);
         err = start(&t);
         if (err)
             explain(&t);
         else
-            err = loop_run(&t.loop);
+            err = t.config.qtest ? sim_main_run(&t.sim) : loop_run(&t.loop);
         finish(&t);
     }
     config_free(&t.config);
