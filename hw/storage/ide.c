@@ -51,6 +51,7 @@ void ide_fail(struct ide_drive *d, uint8_t error)
     struct ide_xfer *x = &d->chan->x;
     x->phase = PHASE_IDLE;
     x->step = STEP_NONE;
+    x->left = 0;
     d->status = ST_READY | ST_ERR;
     d->error = error;
     ide_raise(d);
@@ -512,6 +513,8 @@ static bool xfer_valid(const struct ide_channel *c)
         return false;
     if ((x->phase == PHASE_IN && x->step != STEP_REPLY && x->step != STEP_READ) ||
         (x->phase == PHASE_OUT && (x->step == STEP_REPLY || x->step == STEP_READ)))
+        return false;
+    if (!medium && x->left > 0)
         return false;
     if (medium && (x->lba > d->sectors || x->left > d->sectors - x->lba || x->careful > x->left))
         return false;

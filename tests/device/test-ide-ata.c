@@ -599,6 +599,17 @@ static void hostile_snapshot_is_refused(void **state)
     }
 }
 
+/* A reply is all in the buffer: none of it may be said to come from the medium. */
+static void hostile_snapshot_of_a_reply(void **state)
+{
+    struct bench *b = *state;
+    command28(b, PRIMARY, 0, 0xec, 0, 0);
+    rig_save(b->r);
+    assert_int_equal(rig_restore(b->r), 0);
+    rig_poke(b->r, "chan[0].x.left", 5);
+    assert_int_equal(rig_restore(b->r), -EINVAL);
+}
+
 /* TRIM: ranges one after another, empty ones skipped, those beyond the end refused [ACS 7.10]. */
 static void trim(void **state)
 {
@@ -660,6 +671,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reading_ahead_at_the_end_and_over_errors, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(snapshot_in_the_middle, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(hostile_snapshot_is_refused, one_disk, bench_teardown),
+        cmocka_unit_test_setup_teardown(hostile_snapshot_of_a_reply, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(trim, one_disk, bench_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
