@@ -1,0 +1,393 @@
+/*
+ * The whole board on the bench: what a guest finds where, power, unplug, video memory, and a guest that does anything to
+ * anything, through the real ioreq pages.
+ */
+#include "rig.h"
+#include <errno.h>
+#include <machine.h>
+#include <stdlib.h>
+#include <string.h>
+#include <thindm/ioreq.h>
+
+enum { DISK_BYTES = 4 << 20, CD_BYTES = 1 << 20, VRAM_BYTES = 1 << 20, ROM_BYTES = 4096 };
+enum { UNPLUG_PORT = 0x10, MAGIC = 0x49d2, STATUS_PRIMARY = 0x1f7, VRAM_BAR = 0xe0000000, OTHER_BAR = 0xe8000000 };
+
+struct board {
+    struct rig *rig;
+    struct config config;
+    struct host host;
+    struct machine machine;
+    struct ioreq engine;
+    _Alignas(8) uint8_t sync[PAGE_BYTES], ring[PAGE_BYTES];
+    bool disk_closed;
+    unsigned powers, sleeps;
+    bool told_first; /* the toolstack's events go out before the hypervisor stops the guest */
+};
+
+static int open_chr(struct host *host, const struct chr_config *config, struct chr **out)
+{
+    struct board *b = host->opaque;
+    *out = rig_chr(b->rig);
+    return 0;
+}
+
+static int open_block(struct host *host, const struct block_open *open, struct block **out)
+{
+    struct board *b = host->opaque;
+    if (strcmp(open->path, "missing") == 0)
+        return -ENOENT;
+    struct rig_disk *disk = rig_disk(b->rig, strcmp(open->path, "cd") == 0 ? CD_BYTES : DISK_BYTES);
+    disk->block.read_only = open->read_only;
+    if (strcmp(open->path, "disk") == 0)
+        disk->closed_flag = &b->disk_closed;
+    *out = &disk->block;
+    return 0;
+}
+
+static int read_rom(struct host *host, const char *path, size_t max, uint8_t **data, size_t *len)
+{
+    if (strstr(path, "no-such"))
+        return -ENOENT;
+    *data = calloc(1, ROM_BYTES);
+    assert_non_null(*data);
+    (*data)[0] = 0x55;
+    (*data)[1] = 0xaa;
+    (*data)[2] = ROM_BYTES / 512;
+    *len = ROM_BYTES;
+    return 0;
+}
+
+static void power(void *opaque, enum hv_shutdown reason)
+{
+    struct board *b = opaque;
+    b->told_first = b->rig->shutdown == -1;
+    b->powers++;
+}
+
+static void asleep(void *opaque)
+{
+    ((struct board *)opaque)->sleeps++;
+}
+
+static struct board *board_new(void)
+{
+    struct board *b = calloc(1, sizeof(*b));
+    assert_non_null(b);
+    struct rig *r = b->rig = rig_new();
+    struct config *c = &b->config;
+    config_init(c);
+    c->domid = 1;
+    c->ram_bytes = RIG_RAM;
+    c->max_ram_below_4g = CONFIG_MAX_BELOW_4G;
+    c->vcpus = 1;
+    c->max_vcpus = 4;
+    c->vga = VGA_STD;
+    c->vga_bytes = VRAM_BYTES;
+    c->ide[0] = (struct config_drive){ .present = true, .path = "disk", .id = "ide0-hd0" };
+    c->ide[2] = (struct config_drive){ .present = true, .cdrom = true, .path = "cd", .id = "ide1-cd0", .qdev_id = "ide-5632" };
+    c->serials[0] = (struct chr_config){ .label = "serial0", .kind = CHR_NULL, .fd = -1 };
+    c->nr_serials = 1;
+    b->host = (struct host){ .loop = &r->loop, .log = &r->log, .opaque = b, .chr_open = open_chr, .block_open = open_block,
+                             .read_file = read_rom };
+    return b;
+}
+
+static int board_start(struct board *b, char error[CONFIG_ERROR_BYTES])
+{
+    struct rig *r = b->rig;
+    b->machine = (struct machine){ .loop = &r->loop, .log = &r->log, .hv = &r->hv, .host = &b->host, .config = &b->config,
+                                   .century = 20, .power = power, .sleep = asleep, .opaque = b };
+    int err = machine_create(&b->machine, error);
+    if (err)
+        return err;
+    ioreq_init(&b->engine, &(struct ioreq_config){ .ports = &b->machine.ports, .memory = &b->machine.memory,
+                               .pci = &b->machine.pci, .mem = &b->machine.mem, .log = &r->log, .sync_page = b->sync,
+                               .buffered_page = b->ring, .nr_vcpus = 1 });
+    return 0;
+}
+
+static void board_free(struct board *b)
+{
+    machine_destroy(&b->machine);
+    config_free(&b->config);
+    rig_free(b->rig);
+    free(b);
+}
+
+static int setup(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct board *b = *state = board_new();
+    assert_int_equal(board_start(b, error), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    board_free(*state);
+    return 0;
+}
+
+static uint32_t cfg(struct board *b, unsigned slot, unsigned function, unsigned reg, unsigned size)
+{
+    return pci_config_read(&b->machine.pci, PCI_DEVFN(slot, function), reg, size);
+}
+
+/* [contract 5.7] what installed guests have drivers for, where they look for it. */
+static void functions_are_where_guests_know_them(void **state)
+{
+    static const struct {
+        unsigned slot, function;
+        uint32_t id, class_rev;
+    } known[] = { { 0, 0, 0x12378086, 0x06000002 }, { 1, 0, 0x70008086, 0x06010000 }, { 1, 1, 0x70108086, 0x01018000 },
+                  { 1, 3, 0x71138086, 0x06800003 }, { 2, 0, 0x00015853, 0xff800001 }, { 3, 0, 0x11111234, 0x03000002 } };
+    struct board *b = *state;
+    unsigned present = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
+        assert_int_equal(cfg(b, known[i].slot, known[i].function, 0, 4), known[i].id);
+        assert_int_equal(cfg(b, known[i].slot, known[i].function, PCI_REVISION, 4), known[i].class_rev);
+    }
+    for (unsigned devfn = 0; devfn < PCI_NR_FUNCTIONS; devfn++)
+        present += pci_config_read(&b->machine.pci, (uint8_t)devfn, 0, 2) != 0xffff;
+    assert_int_equal(present, ARRAY_SIZE(known));
+}
+
+static void without_platform_device_vga_moves_down(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct board *b = board_new();
+    b->config.machine = MACHINE_PC_XEN;
+    b->config.no_acpi = true;
+    assert_int_equal(board_start(b, error), 0);
+    assert_int_equal(cfg(b, 2, 0, 0, 4), 0x11111234);
+    assert_int_equal(cfg(b, 1, 3, 0, 4), UINT32_MAX);
+    assert_int_equal(bus_read(&b->machine.ports, UNPLUG_PORT, 2), 0xffff);
+    board_free(b);
+}
+
+static void a_part_that_fails_leaves_nothing(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct board *b = board_new();
+    b->config.ide[1] = (struct config_drive){ .present = true, .path = "missing", .id = "ide0-hd1" };
+    assert_int_equal(board_start(b, error), -ENOENT);
+    assert_true(b->disk_closed);
+    board_free(b);
+
+    b = board_new();
+    b->config.vga_romfile = "no-such.bin";
+    assert_int_equal(board_start(b, error), -ENOENT);
+    assert_non_null(strstr(error, "no-such.bin"));
+    assert_true(b->disk_closed);
+    assert_null(b->rig->vram);
+    board_free(b);
+}
+
+static void unplug_closes_the_disk_and_keeps_the_cd(void **state)
+{
+    struct board *b = *state;
+    struct qmp_block_info info;
+    assert_true(machine_block_info(&b->machine, 1, &info));
+    assert_int_equal(bus_read(&b->machine.ports, UNPLUG_PORT, 2), MAGIC);
+    bus_write(&b->machine.ports, UNPLUG_PORT, 2, 1);
+    assert_true(b->disk_closed); /* before the OUT is answered */
+    assert_int_equal(bus_read(&b->machine.ports, STATUS_PRIMARY, 1), 0);
+    assert_true(machine_block_info(&b->machine, 0, &info));
+    assert_string_equal(info.device, "ide1-cd0");
+    assert_false(machine_block_info(&b->machine, 1, &info));
+    assert_int_equal(cfg(b, 1, 1, 0, 4), 0x70108086); /* the controller stays */
+}
+
+static void every_way_to_reset_says_reboot(void **state)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t val;
+    } ways[] = { { 0xcf9, 6 }, { 0x64, 0xfe }, { 0x92, 1 } };
+    struct board *b = *state;
+    for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
+        b->rig->shutdown = -1;
+        bus_write(&b->machine.ports, ways[i].port, 1, ways[i].val);
+        assert_int_equal(b->rig->shutdown, HV_REBOOT);
+        assert_int_equal(b->powers, i + 1);
+        assert_true(b->told_first);
+    }
+}
+
+static void s5_powers_off_and_s3_sleeps(void **state)
+{
+    struct board *b = *state;
+    struct pci_bus *pci = &b->machine.pci;
+    pci_config_write(pci, PCI_DEVFN(1, 3), 0x40, 4, 0xb001);
+    pci_config_write(pci, PCI_DEVFN(1, 3), 0x80, 1, 1);
+    bus_write(&b->machine.ports, 0xb004, 2, 1 << 10 | 1 << 13);
+    assert_int_equal(b->sleeps, 1);
+    assert_int_equal(b->rig->s_state, 3);
+    bus_write(&b->machine.ports, 0x70, 1, 0x0f);
+    assert_int_equal(bus_read(&b->machine.ports, 0x71, 1), 0xfe); /* firmware resumes by this */
+    assert_int_equal(machine_wakeup(&b->machine), 0);
+    assert_int_equal(b->rig->s_state, 0);
+    /* The power management block is where it was: nobody would program it again. */
+    bus_write(&b->machine.ports, 0xb004, 2, 0 << 10 | 1 << 13);
+    assert_int_equal(b->rig->shutdown, HV_POWEROFF);
+}
+
+static void enable_vga(struct board *b, uint32_t addr, bool on)
+{
+    struct pci_bus *pci = &b->machine.pci;
+    pci_config_write(pci, PCI_DEVFN(3, 0), PCI_COMMAND, 2, 0);
+    pci_config_write(pci, PCI_DEVFN(3, 0), PCI_BAR0, 4, addr);
+    pci_config_write(pci, PCI_DEVFN(3, 0), PCI_COMMAND, 2, on ? PCI_COMMAND_MEMORY : 0);
+}
+
+static void video_memory_follows_its_bar_lazily(void **state)
+{
+    struct board *b = *state;
+    struct rig *r = b->rig;
+    enable_vga(b, VRAM_BAR, true);
+    assert_int_equal(r->vram_at, VRAM_BAR >> PAGE_SHIFT);
+    enable_vga(b, VRAM_BAR, false);
+    assert_int_equal(r->vram_at, VRAM_BAR >> PAGE_SHIFT); /* sizing: it'll be back */
+    enable_vga(b, OTHER_BAR, true);
+    assert_int_equal(r->vram_at, OTHER_BAR >> PAGE_SHIFT);
+    /* DMA reaches it there. */
+    assert_int_equal(mem_write(&b->machine.mem, OTHER_BAR + 5, "x", 1), 0);
+    assert_int_equal(r->vram[5], 'x');
+}
+
+static void video_memory_left_behind_makes_room(void **state)
+{
+    struct board *b = *state;
+    struct pci_bus *pci = &b->machine.pci;
+    enable_vga(b, VRAM_BAR, true);
+    enable_vga(b, OTHER_BAR, false);
+    /* The platform device's window of 16 MiB comes to where the frames still are. */
+    pci_config_write(pci, PCI_DEVFN(2, 0), PCI_BAR0 + 4, 4, VRAM_BAR);
+    pci_config_write(pci, PCI_DEVFN(2, 0), PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_IO);
+    assert_int_equal(b->rig->vram_at, HV_VRAM_PARKED);
+}
+
+/* Moving frees what is there: never over RAM, never over the hypervisor's own frames. */
+static void video_memory_never_covers_ram(void **state)
+{
+    static const uint32_t bad[] = { 0x00100000, 0x00400000, 0xfc000000, 0xfef00000, 0xfff00000 };
+    struct board *b = *state;
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        enable_vga(b, bad[i], true);
+        assert_int_equal(b->rig->vram_at, HV_VRAM_PARKED);
+    }
+}
+
+static void media_are_changed_by_either_name(void **state)
+{
+    struct board *b = *state;
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct qmp_block_info info;
+    assert_int_equal(machine_eject(&b->machine, "ide-5632", false, error), 0);
+    assert_true(machine_block_info(&b->machine, 1, &info));
+    assert_null(info.file);
+    assert_int_equal(machine_change_medium(&b->machine, "ide1-cd0", -1, "missing", error), -ENOENT);
+    assert_non_null(strstr(error, "missing"));
+    assert_int_equal(machine_change_medium(&b->machine, "ide1-cd0", -1, "cd", error), 0);
+    assert_int_equal(machine_eject(&b->machine, "ide0-hd0", true, error), -EINVAL);
+    assert_int_equal(machine_eject(&b->machine, "nobody", false, error), -ENODEV);
+    assert_non_null(strstr(error, "nobody"));
+}
+
+static uint32_t rnd(uint32_t *seed)
+{
+    *seed ^= *seed << 13; /* xorshift32, Marsaglia 2003 */
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed;
+}
+
+/* Addresses where something is, more often than not. */
+static uint64_t some_port(uint32_t *seed)
+{
+    static const uint16_t bases[] = { 0x00,  0x10,  0x60,  0x70,  0x80,  0x92,  0xb2,   0xc0,   0x170,  0x1ce,  0x1f0, 0x376,
+                                      0x3b0, 0x3c0, 0x3d0, 0x3f0, 0x3f8, 0xae00, 0xaf00, 0xafe0, 0xb000, 0xb100, 0xc000, 0xcf8 };
+    uint32_t pick = rnd(seed);
+    return pick % 16 == 0 ? pick >> 16 : bases[(pick >> 8) % ARRAY_SIZE(bases)] + (pick >> 16) % 16u;
+}
+
+static uint64_t some_address(uint32_t *seed)
+{
+    static const uint64_t bases[] = { 0, 0x9f000, 0xa0000, 0xb8000, 0xc0000, 0x100000, 0x7ff000, VRAM_BAR, OTHER_BAR, 0xfebf0000, 0xffffff00 };
+    return bases[rnd(seed) % ARRAY_SIZE(bases)] + rnd(seed) % 4096;
+}
+
+static void random_request(struct board *b, uint32_t *seed)
+{
+    static const uint8_t slots[] = { 0x00, 0x08, 0x09, 0x0b, 0x10, 0x18 };
+    uint8_t *slot = b->sync;
+    uint32_t pick = rnd(seed), kind = pick % 8;
+    uint8_t flags = (uint8_t)(pick >> 8 & IOREQ_FLAG_READ);
+    bool string = (pick >> 16) % 8 == 0;
+    uint64_t data = (uint64_t)rnd(seed) << 32 | rnd(seed);
+    uint64_t addr = some_port(seed);
+    uint8_t type = IOREQ_PIO;
+    if (kind < 2) {
+        type = IOREQ_COPY;
+        addr = some_address(seed);
+    } else if (kind == 2) {
+        type = IOREQ_PCI_CONFIG;
+        string = false;
+        addr = (uint64_t)slots[rnd(seed) % ARRAY_SIZE(slots)] << 32 | rnd(seed) % 256;
+        if (addr % 256 >= 0x10 && addr % 256 < 0x34 && rnd(seed) % 2)
+            data = some_address(seed);
+    }
+    if (string) {
+        flags |= IOREQ_FLAG_POINTER | (pick >> 20 & IOREQ_FLAG_DF);
+        data = some_address(seed);
+    }
+    le64_put(slot + IOREQ_ADDR, addr);
+    le64_put(slot + IOREQ_DATA, data);
+    le32_put(slot + IOREQ_COUNT, string ? rnd(seed) % 600 : 1);
+    le32_put(slot + IOREQ_SIZE, 1u << rnd(seed) % 4);
+    slot[IOREQ_TYPE] = type;
+    slot[IOREQ_FLAGS] = flags | IOREQ_READY;
+    assert_true(ioreq_serve(&b->engine, 0));
+    assert_int_equal(slot[IOREQ_FLAGS] & IOREQ_STATE_MASK, IOREQ_RESP_READY);
+}
+
+/* [issue: bad input] any value to any port or register in any order: no crash, no hang, memory stays bounded. */
+static void a_guest_may_do_anything(void **state)
+{
+    for (uint32_t run = 1; run <= 12; run++) {
+        char error[CONFIG_ERROR_BYTES] = "";
+        uint32_t seed = run * 2654435761u;
+        struct board *b = board_new();
+        assert_int_equal(board_start(b, error), 0);
+        struct rig *r = b->rig;
+        for (unsigned i = 0; i < 20000; i++) {
+            random_request(b, &seed);
+            r->shutdown = -1;
+            if (i % 16 == 0)
+                rig_run(r, rnd(&seed) % (20 * NS_PER_MS));
+            if (i % 64 == 0)
+                mem_write(&b->machine.mem, rnd(&seed) % RIG_RAM, &seed, sizeof(seed));
+            r->out_len = 0;
+        }
+        board_free(b);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(functions_are_where_guests_know_them),
+        cmocka_unit_test(without_platform_device_vga_moves_down),
+        cmocka_unit_test(a_part_that_fails_leaves_nothing),
+        TEST(unplug_closes_the_disk_and_keeps_the_cd),
+        TEST(every_way_to_reset_says_reboot),
+        TEST(s5_powers_off_and_s3_sleeps),
+        TEST(video_memory_follows_its_bar_lazily),
+        TEST(video_memory_left_behind_makes_room),
+        TEST(video_memory_never_covers_ram),
+        TEST(media_are_changed_by_either_name),
+        cmocka_unit_test(a_guest_may_do_anything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
