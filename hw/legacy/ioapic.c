@@ -60,8 +60,7 @@ static const struct snap_field ioapic_fields[] = {
     SNAP_END,
 };
 
-/* NMI, SMI and INIT are edges whatever the trigger bit says [IOAPIC 3.2.4, Delivery Mode].
- */
+/* NMI, SMI and INIT are edges whatever the trigger bit says [IOAPIC 3.2.4, Delivery Mode]. */
 static bool is_level(uint64_t entry)
 {
     unsigned mode = entry >> MODE_SHIFT & MODE_BITS;
