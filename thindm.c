@@ -7,6 +7,7 @@
 #include "backends/linux/epoll.h"
 #include "backends/linux/host.h"
 #include "backends/linux/log-file.h"
+#include "backends/linux/sandbox.h"
 #include "backends/linux/signals.h"
 #include "backends/xen/xen.h"
 #include "hw/chipset/piix4-pm.h"
@@ -232,6 +233,14 @@ static void guest_sleep(void *opaque)
     event(t, "SUSPEND", NULL);
 }
 
+/* An id has no character that JSON would have to escape: core/options.c saw to that. */
+static void tray_moved(void *opaque, const char *id, bool open)
+{
+    char data[160];
+    snprintf(data, sizeof(data), "{\"device\": \"%s\", \"id\": \"%s\", \"tray-open\": %s}", id, id, open ? "true" : "false");
+    event(opaque, "DEVICE_TRAY_MOVED", data);
+}
+
 static void guest_clock_set(void *opaque, int64_t seconds)
 {
     xen_store_time_offset(((struct thindm *)opaque)->xen, seconds);
@@ -280,7 +289,8 @@ static int start_guest(struct thindm *t)
 {
     struct config *c = &t->config;
     struct machine machine = { .loop = &t->loop, .log = t->log, .config = c, .century = century_now(),
-                               .power = guest_power, .sleep = guest_sleep, .opaque = t };
+                               .power = guest_power, .sleep = guest_sleep,
+                                   .tray_moved = tray_moved, .opaque = t };
     t->machine = machine;
     if (c->qtest)
         return sim_main_create(&t->sim, &t->host.host, &t->machine, t->error);
@@ -315,6 +325,8 @@ static int drop_and_announce(struct thindm *t, const struct runas *runas)
         return err;
     }
     err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
+    if (!err && c->sandbox)
+        err = sandbox_enter(t->error);
     if (err)
         return err;
     t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;

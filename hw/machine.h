@@ -27,6 +27,8 @@ struct machine {
     /* The guest asked for its end, or for S3 sleep; called before the hypervisor is told. May be NULL. */
     void (*power)(void *opaque, enum hv_shutdown reason);
     void (*sleep)(void *opaque);
+    /* The tray of the CD-ROM drive id went out or in. May be NULL. */
+    void (*tray_moved)(void *opaque, const char *id, bool open);
     void *opaque;
 
     struct bus ports, memory;

@@ -116,7 +116,8 @@ static int create_ide(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
     struct ide_piix3_config config = { .id = "ide", .loop = m->loop, .ports = &m->ports, .pci = &m->pci,
                                        .devfn = PCI_DEVFN(SLOT_PIIX, 1), .mem = &m->mem,
-                                       .irq = { irq_isa(&m->irqs, IRQ_IDE0), irq_isa(&m->irqs, IRQ_IDE1) } };
+                                       .irq = { irq_isa(&m->irqs, IRQ_IDE0), irq_isa(&m->irqs, IRQ_IDE1) },
+                                       .tray_moved = m->tray_moved, .opaque = m->opaque };
     int err = 0;
     for (unsigned unit = 0; unit < CONFIG_MAX_IDE && !err; unit++) {
         const struct config_drive *d = &m->config->ide[unit];
