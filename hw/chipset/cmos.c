@@ -6,6 +6,7 @@
 #include "cmos.h" /* struct cmos_config, cmos_create(), cmos_set(), cmos_get() */
 
 #include <errno.h>
+#include <string.h>
 #include <thindm/bus.h>
 #include <thindm/device.h>
 
@@ -63,19 +64,19 @@ static void cmos_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
         cmos_set(&s->dev, s->index, (uint8_t)val);
 }
 
-static void put16(struct cmos *s, unsigned index, uint64_t val)
+static void put16(uint8_t *data, unsigned index, uint64_t val)
 {
-    le16_put(s->data + index, (uint16_t)min_u64(val, 0xffff));
+    le16_put(data + index, (uint16_t)min_u64(val, 0xffff));
 }
 
-static void fill_memory(struct cmos *s, uint64_t below_4g, uint64_t above_4g)
+static void fill_memory(uint8_t *data, uint64_t below_4g, uint64_t above_4g)
 {
-    put16(s, BASE_KIB, 640);
+    put16(data, BASE_KIB, 640);
     uint64_t extended = below_4g > MIB ? (below_4g - MIB) / KIB : 0;
-    put16(s, EXTENDED_KIB, extended);
-    put16(s, EXTENDED_KIB_2, extended);
-    put16(s, ABOVE_16M, below_4g > 16 * MIB ? (below_4g - 16 * MIB) / (64 * KIB) : 0);
-    le_put(s->data + ABOVE_4G, 3, min_u64(above_4g / (64 * KIB), 0xffffff));
+    put16(data, EXTENDED_KIB, extended);
+    put16(data, EXTENDED_KIB_2, extended);
+    put16(data, ABOVE_16M, below_4g > 16 * MIB ? (below_4g - 16 * MIB) / (64 * KIB) : 0);
+    le_put(data + ABOVE_4G, 3, min_u64(above_4g / (64 * KIB), 0xffffff));
 }
 
 static uint8_t boot_code(char letter)
@@ -91,7 +92,7 @@ static uint8_t boot_code(char letter)
 }
 
 /* Nibbles: 3d low, 3d high, 38 high; 0 ends the list. Bit 0 of 38 stays 0: floppies must have a boot signature. */
-static void fill_boot(struct cmos *s, const char *order)
+static void fill_boot(uint8_t *data, const char *order)
 {
     uint8_t codes[CMOS_MAX_BOOT] = { 0 };
     unsigned n = 0;
@@ -99,16 +100,16 @@ static void fill_boot(struct cmos *s, const char *order)
         if (boot_code(*order) != 0)
             codes[n++] = boot_code(*order);
     }
-    s->data[BOOT_FIRST_TWO] = (uint8_t)(codes[0] | codes[1] << 4);
-    s->data[BOOT_THIRD] = (uint8_t)(codes[2] << 4);
+    data[BOOT_FIRST_TWO] = (uint8_t)(codes[0] | codes[1] << 4);
+    data[BOOT_THIRD] = (uint8_t)(codes[2] << 4);
 }
 
 /* The disk type of the first two drives: cylinders, heads, no precompensation, control, landing zone, sectors. */
-static void fill_disk(struct cmos *s, unsigned unit, const struct cmos_drive *drive)
+static void fill_disk(uint8_t *data, unsigned unit, const struct cmos_drive *drive)
 {
-    uint8_t *to = s->data + (unit == 0 ? DISK0 : DISK1);
-    s->data[DISK_TYPES] |= unit == 0 ? 0xf0 : 0x0f;
-    s->data[DISK0_TYPE + unit] = DISK_TYPE_USER;
+    uint8_t *to = data + (unit == 0 ? DISK0 : DISK1);
+    data[DISK_TYPES] |= unit == 0 ? 0xf0 : 0x0f;
+    data[DISK0_TYPE + unit] = DISK_TYPE_USER;
     le16_put(to, (uint16_t)drive->cylinders);
     to[2] = (uint8_t)drive->heads;
     le16_put(to + 3, 0xffff);
@@ -117,21 +118,22 @@ static void fill_disk(struct cmos *s, unsigned unit, const struct cmos_drive *dr
     to[8] = (uint8_t)drive->sectors;
 }
 
-static void fill(struct cmos *s, const struct cmos_config *config)
+void cmos_fill(const struct cmos_config *config, uint8_t data[CMOS_BYTES])
 {
-    fill_memory(s, config->ram_below_4g_bytes, config->ram_above_4g_bytes);
-    fill_boot(s, config->boot_order);
+    memset(data, 0, CMOS_BYTES);
+    fill_memory(data, config->ram_below_4g_bytes, config->ram_above_4g_bytes);
+    fill_boot(data, config->boot_order);
     for (unsigned i = 0; i < CMOS_NR_DRIVES; i++) {
         const struct cmos_drive *drive = &config->drives[i];
         if (drive->cylinders == 0)
             continue;
         if (i < 2)
-            fill_disk(s, i, drive);
-        s->data[TRANSLATION] |= (uint8_t)((drive->translation & 3) << 2 * i);
+            fill_disk(data, i, drive);
+        data[TRANSLATION] |= (uint8_t)((drive->translation & 3) << 2 * i);
     }
-    s->data[EQUIPMENT] = EQUIPMENT_FPU | EQUIPMENT_MOUSE;
-    s->data[CENTURY] = (uint8_t)(config->century / 10 % 10 << 4 | config->century % 10); /* BCD */
-    s->data[CPUS_LESS_ONE] = (uint8_t)(min_u64(config->vcpus, 256) - 1);
+    data[EQUIPMENT] = EQUIPMENT_FPU | EQUIPMENT_MOUSE;
+    data[CENTURY] = (uint8_t)(config->century / 10 % 10 << 4 | config->century % 10); /* BCD */
+    data[CPUS_LESS_ONE] = (uint8_t)(min_u64(config->vcpus, 256) - 1);
 }
 
 static void cmos_reset(struct device *dev)
@@ -173,7 +175,7 @@ int cmos_create(const struct cmos_config *config, struct device **out)
         device_free(&s->dev);
         return err;
     }
-    fill(s, config);
+    cmos_fill(config, s->data);
     *out = &s->dev;
     return 0;
 }

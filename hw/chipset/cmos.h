@@ -32,6 +32,9 @@ struct cmos_config {
 /* Claim ports 70-71, fill the bytes. 0, -ENOMEM, -EEXIST (ports taken; nothing is left behind). Calls nobody back. */
 int cmos_create(const struct cmos_config *config, struct device **out) WARN_UNUSED;
 
+/* The bytes 0e-7f that config asks for, 00-0d zero: for a model of the whole chip. */
+void cmos_fill(const struct cmos_config *config, uint8_t data[CMOS_BYTES]);
+
 /* A byte 0e-7f as the guest sees it; others are ignored and read ff. Bytes survive a reset: they have a battery. */
 void cmos_set(struct device *dev, unsigned index, uint8_t val);
 uint8_t cmos_get(const struct device *dev, unsigned index);
