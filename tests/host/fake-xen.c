@@ -17,6 +17,8 @@
 
 #define API __attribute__((visibility("default")))
 enum { DOMAIN_MISSING = 77, SERVER_ID = 1 };
+/* Where a kernel that can't map the server's own pages finds them in the guest: with FAKE_XEN_OLD in the environment. */
+enum { OLD_SYNC_FRAME = 0xfeff1, OLD_RING_FRAME = 0xfeff0 };
 
 static struct fake_shared *shared;
 
@@ -70,6 +72,10 @@ API int xendevicemodel_get_ioreq_server_info(void *h, uint16_t d, uint16_t id, v
 {
     if (port)
         *port = FAKE_RING_PORT;
+    if (a && b) {
+        *(uint64_t *)a = OLD_SYNC_FRAME;
+        *(uint64_t *)b = OLD_RING_FRAME;
+    }
     return 0;
 }
 API int xendevicemodel_destroy_ioreq_server(void *h, uint16_t d, uint16_t id) { atomic_fetch_sub(&fake()->servers, 1); return 0; }
@@ -119,10 +125,23 @@ API void *xenforeignmemory_map2(void *h, uint32_t d, void *addr, int prot, int f
     }
     return map;
 }
-API void *xenforeignmemory_map(void *h, uint32_t d, int prot, size_t nr, const uint64_t *gfn, int *err) { return xenforeignmemory_map2(h, d, NULL, prot, 0, nr, gfn, err); }
-API int xenforeignmemory_unmap(void *h, void *addr, size_t nr) { atomic_fetch_add(&fake()->unmaps, 1); return munmap(addr, nr * FAKE_PAGE); }
+API void *xenforeignmemory_map(void *h, uint32_t d, int prot, size_t nr, const uint64_t *gfn, int *err)
+{
+    if (nr == 2 && gfn[0] == OLD_RING_FRAME && gfn[1] == OLD_SYNC_FRAME)
+        return fake()->ring; /* the slots' page follows it */
+    return xenforeignmemory_map2(h, d, NULL, prot, 0, nr, gfn, err);
+}
+API int xenforeignmemory_unmap(void *h, void *addr, size_t nr)
+{
+    atomic_fetch_add(&fake()->unmaps, 1);
+    return addr == fake()->ring ? 0 : munmap(addr, nr * FAKE_PAGE);
+}
 API void *xenforeignmemory_map_resource(void *h, uint16_t d, unsigned type, unsigned id, unsigned long frame, unsigned long nr, void **addr, int prot, int flags)
 {
+    if (getenv("FAKE_XEN_OLD")) {
+        errno = EOPNOTSUPP;
+        return NULL;
+    }
     *addr = (frame == 0 ? fake()->ring : fake()->sync);
     return handle();
 }

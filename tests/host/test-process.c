@@ -200,6 +200,19 @@ static void port_reads_are_answered(void **state)
     player_end(p, SIGTERM, END_MS);
 }
 
+/* A kernel before 4.18: the server's pages are two frames of the guest. */
+static void an_older_kernel_is_served(void **state)
+{
+    setenv("FAKE_XEN_OLD", "1", 1);
+    struct player *p = start_ready(NULL);
+    unsetenv("FAKE_XEN_OLD");
+    bool ok = true;
+    assert_int_equal(player_port(p, COM1_LSR, 1, true, 0, false, &ok) & 0xff, LSR_IDLE);
+    assert_true(ok);
+    int status = player_end(p, SIGTERM, END_MS);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* The reset must reach Xen before the OUT is answered, and the process stays for the toolstack's questions. */
 static void guest_reset_is_a_shutdown_with_reason_reboot(void **state)
 {
@@ -500,6 +513,7 @@ int main(int argc, char *argv[])
         cmocka_unit_test(each_end_signal_ends_with_status_0),
         cmocka_unit_test(a_stale_socket_file_is_replaced),
         cmocka_unit_test(port_reads_are_answered),
+        cmocka_unit_test(an_older_kernel_is_served),
         cmocka_unit_test(guest_reset_is_a_shutdown_with_reason_reboot),
         cmocka_unit_test(libxls_questions_after_the_start),
         cmocka_unit_test(a_command_without_newline_is_answered),
