@@ -154,7 +154,8 @@ int sim_main_run(struct sim_main *s)
     while (!err && !s->loop->stop) {
         if (state == QTEST_STUCK)
             (void)nanosleep(&(struct timespec){ .tv_nsec = STUCK_NS }, NULL);
-        err = loop_step(s->loop, state == QTEST_IDLE ? -1 : 0);
+        /* A task may find out that the client left, and nothing else would wake us then. */
+        err = loop_step(s->loop, state == QTEST_IDLE && !s->loop->tasks ? -1 : 0);
         state = s->qtest && !err ? qtest_serve(s->qtest) : QTEST_IDLE;
     }
     s->loop->stop = false;

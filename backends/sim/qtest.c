@@ -76,12 +76,20 @@ static void pin_changed(void *opaque, unsigned pin, bool level)
     line_done(q);
 }
 
+/* Has the client nothing more to say? Standard input just ends, nobody is told, and that may be seen by any task. */
+static bool left(struct qtest *q)
+{
+    q->gone |= q->seen && !q->config.chr->connected;
+    q->seen |= q->config.chr->connected;
+    return q->gone;
+}
+
 /* True: all is out. A client whose replies would have a gap gets none; one that left gets what it takes in time. */
 static bool flush(struct qtest *q)
 {
     while (!q->lost && q->out_start < q->out_len) {
         size_t done = chr_write(q->config.chr, (const uint8_t *)q->out + q->out_start, q->out_len - q->out_start);
-        if (done == 0 && (!q->gone || ++q->tries < GONE_TRIES))
+        if (done == 0 && (!left(q) || ++q->tries < GONE_TRIES))
             return false;
         if (done == 0)
             break;
@@ -205,9 +213,6 @@ static void finish(struct qtest *q)
 
 enum qtest_state qtest_serve(struct qtest *q)
 {
-    /* Standard input just ends, nobody is told. */
-    q->gone |= q->seen && !q->config.chr->connected;
-    q->seen |= q->config.chr->connected;
     for (unsigned n = 0; n < LINES_AT_ONCE && !q->config.loop->stop; n++) {
         if (!flush(q))
             return QTEST_STUCK;
@@ -223,7 +228,7 @@ enum qtest_state qtest_serve(struct qtest *q)
         }
         if (next_line(q))
             continue;
-        if (!q->gone)
+        if (!left(q))
             return QTEST_IDLE;
         finish(q);
         if (q->stepping)
@@ -242,6 +247,7 @@ int qtest_create(const struct qtest_config *config, struct qtest **out)
     if (!q)
         return -ENOMEM;
     q->config = *config;
+    q->seen = config->chr->connected;
     sim_on_pin(config->sim, pin_changed, q);
     chr_bind(config->chr, &user, q);
     *out = q;
