@@ -20,9 +20,9 @@ static void port_changed(void *opaque, const struct bus *bus, uint64_t first, ui
     struct machine *m = opaque;
     int err = m->hv->ops->port_range(m->hv, first, last, present);
     if (err)
-        log_print(m->log, LOG_ERROR, "machine", "ports %llx-%llx can't be %s: %s; the guest %s them", (unsigned long long)first,
-                  (unsigned long long)last, present ? "claimed" : "given back", strerror(-err),
-                  present ? "won't reach" : "still reaches");
+        log_print(m->log, LOG_ERROR, "machine", "ports %llx-%llx can't be %s: %s; the guest %s them",
+                  (unsigned long long)first, (unsigned long long)last, present ? "claimed" : "given back",
+                  strerror(-err), present ? "won't reach" : "still reaches");
 }
 
 /* addr: guest physical, or HV_VRAM_PARKED. */
@@ -53,9 +53,9 @@ static void memory_changed(void *opaque, const struct bus *bus, uint64_t first, 
         uncover(m, first, last);
     int err = m->hv->ops->mmio_range(m->hv, first, last, present);
     if (err)
-        log_print(m->log, LOG_ERROR, "machine", "memory %llx-%llx can't be %s: %s; the guest %s it", (unsigned long long)first,
-                  (unsigned long long)last, present ? "claimed" : "given back", strerror(-err),
-                  present ? "won't reach" : "still reaches");
+        log_print(m->log, LOG_ERROR, "machine", "memory %llx-%llx can't be %s: %s; the guest %s it",
+                  (unsigned long long)first, (unsigned long long)last, present ? "claimed" : "given back",
+                  strerror(-err), present ? "won't reach" : "still reaches");
 }
 
 static void function_changed(void *opaque, uint8_t devfn, bool present)
@@ -78,8 +78,8 @@ static bool vram_may_go(const struct machine *m, uint64_t addr, uint64_t bytes)
 }
 
 /*
- * Guests switch decoding off and on again at the same place whenever they size BARs. Moving thousands of frames each time
- * would cost milliseconds, so they stay until the BAR is enabled elsewhere or something else claims the place.
+ * Guests switch decoding off and on again at the same place whenever they size BARs. Moving thousands of frames each
+ * time would cost milliseconds, so they stay until the BAR is enabled elsewhere or something else claims the place.
  */
 void machine_vram_moved(void *opaque, uint64_t addr, bool mapped)
 {
@@ -88,8 +88,8 @@ void machine_vram_moved(void *opaque, uint64_t addr, bool mapped)
     if (!mapped || addr == m->vram_at)
         return;
     if (!vram_may_go(m, addr, m->config->vga_bytes)) {
-        log_print(m->log, LOG_WARN, "machine", "the guest put video memory at %llx; it is served there access by access",
-                  (unsigned long long)addr);
+        log_print(m->log, LOG_WARN, "machine",
+                  "the guest put video memory at %llx; it is served there access by access", (unsigned long long)addr);
         return;
     }
     int err = vram_move(m, addr);
@@ -175,11 +175,14 @@ int machine_change_medium(struct machine *m, const char *id, int fd, const char 
 {
     const struct config_drive *d = find_drive(m, id, error);
     struct block *block = NULL;
-    struct block_open open = { .path = fd < 0 ? path : NULL, .fd = fd, .read_only = true, .loop = m->loop, .log = m->log };
+    struct block_open open = {
+        .path = fd < 0 ? path : NULL, .fd = fd, .read_only = true, .loop = m->loop, .log = m->log
+    };
     int err = d ? m->host->block_open(m->host, &open, &block) : -ENODEV;
     if (err) {
         if (d)
-            snprintf(error, CONFIG_ERROR_BYTES, "Could not open '%.128s': %s", path ? path : "the new medium", strerror(-err));
+            snprintf(error, CONFIG_ERROR_BYTES, "Could not open '%.128s': %s", path ? path : "the new medium",
+                     strerror(-err));
         if (fd >= 0)
             m->host->close_fd(m->host, fd);
         return err;

@@ -69,7 +69,8 @@ void machine_vram_moved(void *opaque, uint64_t addr, bool mapped);
 bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *info);
 int machine_eject(struct machine *m, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
 int machine_change_medium(struct machine *m, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
-/* Leave S3: reset what loses power, restart the guest at its firmware. -EINVAL: it is not asleep (caller keeps track). */
+/* Leave S3: reset what loses power, restart the guest at its firmware. -EINVAL: it is not asleep (caller keeps track).
+ */
 int machine_wakeup(struct machine *m);
 /* Wait for all disk requests in flight, flush all disks. */
 void machine_drain(struct machine *m);

@@ -105,7 +105,8 @@ static int xen_shutdown(struct hv *hv, enum hv_shutdown reason)
     return result(xendevicemodel_shutdown(xen->dm, xen->config.domid, (unsigned)reason));
 }
 
-/* Plain hypercall HVMOP_set_param: there is no device model operation for it, so a restricted process can't [hvm_op.h]. */
+/* Plain hypercall HVMOP_set_param: there is no device model operation for it, so a restricted process can't [hvm_op.h].
+ */
 static int xen_set_s_state(struct hv *hv, unsigned state)
 {
     struct xen *xen = xen_of(hv);
@@ -140,7 +141,8 @@ static const struct hv_ops xen_ops = {
     .set_s_state = xen_set_s_state,
 };
 
-/* The libraries explain each failing call by themselves; at debug level only, since the caller reports it once, in context. */
+/* The libraries explain each failing call by themselves; at debug level only, since the caller reports it once, in
+ * context. */
 static void library_message(struct xentoollog_logger *logger, xentoollog_level level, int err, const char *context,
                             const char *format, va_list args)
 {
@@ -177,7 +179,9 @@ static int open_libraries(struct xen *xen, char error[CONFIG_ERROR_BYTES])
     if (xen->xs)
         return 0;
     int err = xen_errno();
-    const char *what = !xen->fmem ? "the privileged command device" : !xen->evtchn ? "the event channel device" : "xenstore";
+    const char *what = !xen->fmem     ? "the privileged command device"
+                       : !xen->evtchn ? "the event channel device"
+                                      : "xenstore";
     snprintf(error, CONFIG_ERROR_BYTES, "Xen is not there: can't open %s: %s", what, strerror(-err));
     return err;
 }

@@ -143,8 +143,8 @@ int xen_vram_move(struct hv *hv, uint64_t first)
         return err;
     if (to != xen->vram_parking &&
         xendevicemodel_pin_memory_cacheattr(xen->dm, xen->config.domid, to, to + xen->vram_frames - 1, CACHEATTR_WB))
-        log_print(xen->config.log, LOG_DEBUG, "xen", "pinning the frame buffer's cache attribute failed: %s; it stays default",
-                  strerror(errno));
+        log_print(xen->config.log, LOG_DEBUG, "xen",
+                  "pinning the frame buffer's cache attribute failed: %s; it stays default", strerror(errno));
     return 0;
 }
 

@@ -1,7 +1,7 @@
 /*
- * The Xen host: struct hv over Xen's stable libraries, and the ioreq server that feeds the engine. One guest per process.
- * Life: xen_open() -> (machine is built on xen_hv()) -> xen_serve() -> loop -> xen_close(). Only stable library interfaces are
- * used, so that one binary runs on Xen 4.17 and everything newer.
+ * The Xen host: struct hv over Xen's stable libraries, and the ioreq server that feeds the engine. One guest per
+ * process. Life: xen_open() -> (machine is built on xen_hv()) -> xen_serve() -> loop -> xen_close(). Only stable
+ * library interfaces are used, so that one binary runs on Xen 4.17 and everything newer.
  */
 #ifndef THINDM_XEN_H
 #define THINDM_XEN_H
@@ -26,8 +26,8 @@ struct xen_config {
 };
 
 /*
- * Open the libraries, create the ioreq server of domid and map its pages; it is not enabled yet. 0, or -errno with one line in
- * error (no Xen, no such domain, too old a kernel ...).
+ * Open the libraries, create the ioreq server of domid and map its pages; it is not enabled yet. 0, or -errno with one
+ * line in error (no Xen, no such domain, too old a kernel ...).
  */
 int xen_open(const struct xen_config *config, struct xen **out, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* Unmaps, destroys the server, closes. NULL is fine. */
@@ -49,8 +49,8 @@ int xen_set_paused(struct xen *xen, bool paused);
 void xen_close_unserved(struct xen *xen);
 
 /*
- * Write "running" to device-model/<domid>/state, where libxl waits for it, over the connection that xen_open() made; ends that connection.
- * write false: only that. 0 or -errno.
+ * Write "running" to device-model/<domid>/state, where libxl waits for it, over the connection that xen_open() made;
+ * ends that connection. write false: only that. 0 or -errno.
  */
 int xen_announce(struct xen *xen, bool write) WARN_UNUSED;
 /* Add seconds to /vm/<uuid>/rtc/timeoffset, which the toolstack keeps over reboots. Failure is logged only. */

@@ -31,9 +31,10 @@ static bool node_is(struct xs_handle *xs, const char *dir, const char *name, con
 }
 
 /*
- * A back end that stays in state 1 (Initialising) makes a Linux front end wait half a minute, for a disk five minutes, at every boot;
- * one in state 6 (Closed) is passed over at once. CD-ROMs stay: front ends of HVM guests leave them alone, and libxl
- * changes their medium there. Source: xen/include/public/io/xenbus.h; Linux drivers/xen/xenbus/xenbus_probe_frontend.c.
+ * A back end that stays in state 1 (Initialising) makes a Linux front end wait half a minute, for a disk five minutes,
+ * at every boot; one in state 6 (Closed) is passed over at once. CD-ROMs stay: front ends of HVM guests leave them
+ * alone, and libxl changes their medium there. Source: xen/include/public/io/xenbus.h; Linux
+ * drivers/xen/xenbus/xenbus_probe_frontend.c.
  */
 void xen_close_unserved(struct xen *xen)
 {

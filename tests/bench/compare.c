@@ -1,8 +1,8 @@
 /*
- * Figures of a device model process with no hypervisor and no guest code in the way: start-up, memory, threads, wake-ups when
- * idle, time of one port read. Runs each command given (parts separated by "--") on the stand-in Xen libraries and prints one column each,
- * plus the ratio of the first to the second. Medians of several rounds; CPU 0 runs the device model, CPU 1 (if there is one)
- * or the same CPU the player.
+ * Figures of a device model process with no hypervisor and no guest code in the way: start-up, memory, threads,
+ * wake-ups when idle, time of one port read. Runs each command given (parts separated by "--") on the stand-in Xen
+ * libraries and prints one column each, plus the ratio of the first to the second. Medians of several rounds; CPU 0
+ * runs the device model, CPU 1 (if there is one) or the same CPU the player.
  *
  *     compare PRELOAD thindm ARGS... -- qemu ARGS...
  */
@@ -17,7 +17,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_COMMANDS = 3, START_ROUNDS = 15, READ_ROUNDS = 9, READS = 2000, WARM_UP = 5000, IDLE_S = 10, START_MS = 20000 };
+enum {
+    MAX_COMMANDS = 3,
+    START_ROUNDS = 15,
+    READ_ROUNDS = 9,
+    READS = 2000,
+    WARM_UP = 5000,
+    IDLE_S = 10,
+    START_MS = 20000
+};
 /* Line status register of COM1: no side effects, always there. */
 enum { LSR = 0x3fd };
 

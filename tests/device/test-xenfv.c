@@ -1,6 +1,6 @@
 /*
- * The whole board on the bench: what a guest finds where, power, unplug, video memory, and a guest that does anything to
- * anything, through the real ioreq pages.
+ * The whole board on the bench: what a guest finds where, power, unplug, video memory, and a guest that does anything
+ * to anything, through the real ioreq pages.
  */
 #include "rig.h"
 #include <errno.h>
@@ -84,10 +84,15 @@ static struct board *board_new(void)
     c->vga = VGA_STD;
     c->vga_bytes = VRAM_BYTES;
     c->ide[0] = (struct config_drive){ .present = true, .path = "disk", .id = "ide0-hd0" };
-    c->ide[2] = (struct config_drive){ .present = true, .cdrom = true, .path = "cd", .id = "ide1-cd0", .qdev_id = "ide-5632" };
+    c->ide[2] =
+        (struct config_drive){ .present = true, .cdrom = true, .path = "cd", .id = "ide1-cd0", .qdev_id = "ide-5632" };
     c->serials[0] = (struct chr_config){ .label = "serial0", .kind = CHR_NULL, .fd = -1 };
     c->nr_serials = 1;
-    b->host = (struct host){ .loop = &r->loop, .log = &r->log, .opaque = b, .chr_open = open_chr, .block_open = open_block,
+    b->host = (struct host){ .loop = &r->loop,
+                             .log = &r->log,
+                             .opaque = b,
+                             .chr_open = open_chr,
+                             .block_open = open_block,
                              .read_file = read_rom };
     return b;
 }
@@ -95,8 +100,15 @@ static struct board *board_new(void)
 static int board_start(struct board *b, char error[CONFIG_ERROR_BYTES])
 {
     struct rig *r = b->rig;
-    b->machine = (struct machine){ .loop = &r->loop, .log = &r->log, .hv = &r->hv, .host = &b->host, .config = &b->config,
-                                   .century = 20, .power = power, .sleep = asleep, .opaque = b };
+    b->machine = (struct machine){ .loop = &r->loop,
+                                   .log = &r->log,
+                                   .hv = &r->hv,
+                                   .host = &b->host,
+                                   .config = &b->config,
+                                   .century = 20,
+                                   .power = power,
+                                   .sleep = asleep,
+                                   .opaque = b };
     int err = machine_create(&b->machine, error);
     if (err)
         return err;
@@ -139,8 +151,10 @@ static void functions_are_where_guests_know_them(void **state)
     static const struct {
         unsigned slot, function;
         uint32_t id, class_rev;
-    } known[] = { { 0, 0, 0x12378086, 0x06000002 }, { 1, 0, 0x70008086, 0x06010000 }, { 1, 1, 0x70108086, 0x01018000 },
-                  { 1, 3, 0x71138086, 0x06800003 }, { 2, 0, 0x00015853, 0xff800001 }, { 3, 0, 0x11111234, 0x03000002 } };
+    } known[] = {
+        { 0, 0, 0x12378086, 0x06000002 }, { 1, 0, 0x70008086, 0x06010000 }, { 1, 1, 0x70108086, 0x01018000 },
+        { 1, 3, 0x71138086, 0x06800003 }, { 2, 0, 0x00015853, 0xff800001 }, { 3, 0, 0x11111234, 0x03000002 }
+    };
     struct board *b = *state;
     unsigned present = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(known); i++) {
@@ -305,15 +319,17 @@ static uint32_t rnd(uint32_t *seed)
 /* Addresses where something is, more often than not. */
 static uint64_t some_port(uint32_t *seed)
 {
-    static const uint16_t bases[] = { 0x00,  0x10,  0x60,  0x70,  0x80,  0x92,  0xb2,   0xc0,   0x170,  0x1ce,  0x1f0, 0x376,
-                                      0x3b0, 0x3c0, 0x3d0, 0x3f0, 0x3f8, 0xae00, 0xaf00, 0xafe0, 0xb000, 0xb100, 0xc000, 0xcf8 };
+    static const uint16_t bases[] = { 0x00,  0x10,   0x60,   0x70,   0x80,   0x92,   0xb2,   0xc0,
+                                      0x170, 0x1ce,  0x1f0,  0x376,  0x3b0,  0x3c0,  0x3d0,  0x3f0,
+                                      0x3f8, 0xae00, 0xaf00, 0xafe0, 0xb000, 0xb100, 0xc000, 0xcf8 };
     uint32_t pick = rnd(seed);
     return pick % 16 == 0 ? pick >> 16 : bases[(pick >> 8) % ARRAY_SIZE(bases)] + (pick >> 16) % 16u;
 }
 
 static uint64_t some_address(uint32_t *seed)
 {
-    static const uint64_t bases[] = { 0, 0x9f000, 0xa0000, 0xb8000, 0xc0000, 0x100000, 0x7ff000, VRAM_BAR, OTHER_BAR, 0xfebf0000, 0xffffff00 };
+    static const uint64_t bases[] = { 0,        0x9f000,  0xa0000,   0xb8000,    0xc0000,   0x100000,
+                                      0x7ff000, VRAM_BAR, OTHER_BAR, 0xfebf0000, 0xffffff00 };
     return bases[rnd(seed) % ARRAY_SIZE(bases)] + rnd(seed) % 4096;
 }
 

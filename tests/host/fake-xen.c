@@ -17,7 +17,8 @@
 
 #define API __attribute__((visibility("default")))
 enum { DOMAIN_MISSING = 77, SERVER_ID = 1 };
-/* Where a kernel that can't map the server's own pages finds them in the guest: with FAKE_XEN_OLD in the environment. */
+/* Where a kernel that can't map the server's own pages finds them in the guest: with FAKE_XEN_OLD in the environment.
+ */
 enum { OLD_SYNC_FRAME = 0xfeff1, OLD_RING_FRAME = 0xfeff0 };
 
 static struct fake_shared *shared;
@@ -78,7 +79,11 @@ API int xendevicemodel_get_ioreq_server_info(void *h, uint16_t d, uint16_t id, v
     }
     return 0;
 }
-API int xendevicemodel_destroy_ioreq_server(void *h, uint16_t d, uint16_t id) { atomic_fetch_sub(&fake()->servers, 1); return 0; }
+API int xendevicemodel_destroy_ioreq_server(void *h, uint16_t d, uint16_t id)
+{
+    atomic_fetch_sub(&fake()->servers, 1);
+    return 0;
+}
 API int xendevicemodel_set_ioreq_server_state(void *h, uint16_t d, uint16_t id, int on)
 {
     for (unsigned i = 0; on && i < FAKE_VCPUS; i++)
@@ -86,19 +91,51 @@ API int xendevicemodel_set_ioreq_server_state(void *h, uint16_t d, uint16_t id, 
     atomic_store(&fake()->enabled, (uint32_t)on);
     return 0;
 }
-API int xendevicemodel_map_io_range_to_ioreq_server(void *h, uint16_t d, uint16_t id, int mmio, uint64_t a, uint64_t b) { return (int)syscall(SYS_getpid) * 0; }
-API int xendevicemodel_unmap_io_range_from_ioreq_server(void *h, uint16_t d, uint16_t id, int mmio, uint64_t a, uint64_t b) { return 0; }
-API int xendevicemodel_map_pcidev_to_ioreq_server(void *h, uint16_t d, uint16_t id, uint16_t s, uint8_t b, uint8_t dev, uint8_t f) { return 0; }
-API int xendevicemodel_unmap_pcidev_from_ioreq_server(void *h, uint16_t d, uint16_t id, uint16_t s, uint8_t b, uint8_t dev, uint8_t f) { return 0; }
-API int xendevicemodel_set_isa_irq_level(void *h, uint16_t d, uint8_t irq, unsigned level) { fake()->isa[irq & 15] = level; return (int)syscall(SYS_getpid) * 0; }
-API int xendevicemodel_set_pci_intx_level(void *h, uint16_t d, uint16_t s, uint8_t b, uint8_t dev, uint8_t pin, unsigned level) { fake()->intx[(dev & 31) * 4 + (pin & 3)] = level; return (int)syscall(SYS_getpid) * 0; }
-API int xendevicemodel_set_pci_link_route(void *h, uint16_t d, uint8_t link, uint8_t irq) { fake()->links[link & 3] = irq; return 0; }
+API int xendevicemodel_map_io_range_to_ioreq_server(void *h, uint16_t d, uint16_t id, int mmio, uint64_t a, uint64_t b)
+{
+    return (int)syscall(SYS_getpid) * 0;
+}
+API int xendevicemodel_unmap_io_range_from_ioreq_server(void *h, uint16_t d, uint16_t id, int mmio, uint64_t a,
+                                                        uint64_t b)
+{
+    return 0;
+}
+API int xendevicemodel_map_pcidev_to_ioreq_server(void *h, uint16_t d, uint16_t id, uint16_t s, uint8_t b, uint8_t dev,
+                                                  uint8_t f)
+{
+    return 0;
+}
+API int xendevicemodel_unmap_pcidev_from_ioreq_server(void *h, uint16_t d, uint16_t id, uint16_t s, uint8_t b,
+                                                      uint8_t dev, uint8_t f)
+{
+    return 0;
+}
+API int xendevicemodel_set_isa_irq_level(void *h, uint16_t d, uint8_t irq, unsigned level)
+{
+    fake()->isa[irq & 15] = level;
+    return (int)syscall(SYS_getpid) * 0;
+}
+API int xendevicemodel_set_pci_intx_level(void *h, uint16_t d, uint16_t s, uint8_t b, uint8_t dev, uint8_t pin,
+                                          unsigned level)
+{
+    fake()->intx[(dev & 31) * 4 + (pin & 3)] = level;
+    return (int)syscall(SYS_getpid) * 0;
+}
+API int xendevicemodel_set_pci_link_route(void *h, uint16_t d, uint8_t link, uint8_t irq)
+{
+    fake()->links[link & 3] = irq;
+    return 0;
+}
 API int xendevicemodel_inject_msi(void *h, uint16_t d, uint64_t addr, uint32_t data) { return 0; }
 API int xendevicemodel_modified_memory(void *h, uint16_t d, uint64_t first, uint32_t nr) { return 0; }
 API int xendevicemodel_set_mem_type(void *h, uint16_t d, int type, uint64_t first, uint32_t nr) { return 0; }
 API int xendevicemodel_relocate_memory(void *h, uint16_t d, uint32_t nr, uint64_t from, uint64_t to) { return 0; }
 API int xendevicemodel_pin_memory_cacheattr(void *h, uint16_t d, uint64_t a, uint64_t b, uint32_t t) { return 0; }
-API int xendevicemodel_track_dirty_vram(void *h, uint16_t d, uint64_t first, uint32_t nr, unsigned long *bits) { errno = ENODATA; return -1; }
+API int xendevicemodel_track_dirty_vram(void *h, uint16_t d, uint64_t first, uint32_t nr, unsigned long *bits)
+{
+    errno = ENODATA;
+    return -1;
+}
 API int xendevicemodel_shutdown(void *h, uint16_t d, unsigned reason)
 {
     fake()->shutdown_reason = reason;
@@ -109,7 +146,8 @@ API int xendevicemodel_shutdown(void *h, uint16_t d, unsigned reason)
 /* --- libxenforeignmemory --- */
 API void *xenforeignmemory_open(void *logger, unsigned flags) { return handle(); }
 API int xenforeignmemory_close(void *h) { return 0; }
-API void *xenforeignmemory_map2(void *h, uint32_t d, void *addr, int prot, int flags, size_t nr, const uint64_t *gfn, int *err)
+API void *xenforeignmemory_map2(void *h, uint32_t d, void *addr, int prot, int flags, size_t nr, const uint64_t *gfn,
+                                int *err)
 {
     void *map = mmap(addr, nr * FAKE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
@@ -119,7 +157,8 @@ API void *xenforeignmemory_map2(void *h, uint32_t d, void *addr, int prot, int f
             ;
         bool hole = (gfn[i] + run) * FAKE_PAGE > FAKE_SPACE_BYTES;
         if (!hole)
-            mmap((char *)map + i * FAKE_PAGE, run * FAKE_PAGE, prot, MAP_SHARED | MAP_FIXED, FAKE_RAM_FD, (off_t)(gfn[i] * FAKE_PAGE));
+            mmap((char *)map + i * FAKE_PAGE, run * FAKE_PAGE, prot, MAP_SHARED | MAP_FIXED, FAKE_RAM_FD,
+                 (off_t)(gfn[i] * FAKE_PAGE));
         for (size_t k = 0; err && k < run; k++)
             err[i + k] = hole ? -EINVAL : 0;
     }
@@ -136,7 +175,8 @@ API int xenforeignmemory_unmap(void *h, void *addr, size_t nr)
     atomic_fetch_add(&fake()->unmaps, 1);
     return addr == fake()->ring ? 0 : munmap(addr, nr * FAKE_PAGE);
 }
-API void *xenforeignmemory_map_resource(void *h, uint16_t d, unsigned type, unsigned id, unsigned long frame, unsigned long nr, void **addr, int prot, int flags)
+API void *xenforeignmemory_map_resource(void *h, uint16_t d, unsigned type, unsigned id, unsigned long frame,
+                                        unsigned long nr, void **addr, int prot, int flags)
 {
     if (getenv("FAKE_XEN_OLD")) {
         errno = EOPNOTSUPP;
@@ -183,8 +223,15 @@ API int xencall2(void *h, unsigned op, uint64_t a, uint64_t b)
 }
 API void *xc_interface_open(void *l, void *d, unsigned f) { return handle(); }
 API int xc_interface_close(void *h) { return 0; }
-API int xc_domain_populate_physmap_exact(void *h, uint32_t d, unsigned long nr, unsigned order, unsigned flags, void *frames) { return 0; }
-API int xc_domain_shutdown(void *h, uint32_t d, int reason) { return xendevicemodel_shutdown(h, (uint16_t)d, (unsigned)reason); }
+API int xc_domain_populate_physmap_exact(void *h, uint32_t d, unsigned long nr, unsigned order, unsigned flags,
+                                         void *frames)
+{
+    return 0;
+}
+API int xc_domain_shutdown(void *h, uint32_t d, int reason)
+{
+    return xendevicemodel_shutdown(h, (uint16_t)d, (unsigned)reason);
+}
 API int xc_get_hvm_param(void *h, uint32_t d, int param, unsigned long *value) { *value = 0; return 0; }
 API int xc_set_hvm_param(void *h, uint32_t d, int param, unsigned long value) { return 0; }
 API void *xengnttab_open(void *l, unsigned f) { return handle(); }

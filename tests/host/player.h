@@ -1,6 +1,6 @@
 /*
- * Plays Xen and guest to a device model process that has fake-xen.so loaded: starts it, waits for readiness, posts ioreqs
- * and waits for the answers, reads its figures.
+ * Plays Xen and guest to a device model process that has fake-xen.so loaded: starts it, waits for readiness, posts
+ * ioreqs and waits for the answers, reads its figures.
  */
 #ifndef THINDM_PLAYER_H
 #define THINDM_PLAYER_H
@@ -21,8 +21,8 @@ struct player {
 };
 
 /*
- * Start argv (NULL-terminated) with preload as LD_PRELOAD, output to log (NULL: inherited). cpu >= 0 pins it. NULL on failure.
- * Every player must be ended by player_end().
+ * Start argv (NULL-terminated) with preload as LD_PRELOAD, output to log (NULL: inherited). cpu >= 0 pins it. NULL on
+ * failure. Every player must be ended by player_end().
  */
 struct player *player_start(char *const argv[], const char *preload, const char *log, int cpu);
 /* The value of a node whose path ends in suffix, or NULL. */
@@ -30,8 +30,8 @@ const struct fake_node *player_node(const struct player *p, const char *suffix);
 /* Wait at most ms for the state node; ns from spawn to it, 0 if the process ended or the time was up. */
 uint64_t player_wait_running(struct player *p, unsigned ms);
 /*
- * One port access of vCPU 0. Waits for the answer by looking at the page (spin) or by sleeping on the notification. Returns the
- * slot's data; *ok is set false after ms without an answer.
+ * One port access of vCPU 0. Waits for the answer by looking at the page (spin) or by sleeping on the notification.
+ * Returns the slot's data; *ok is set false after ms without an answer.
  */
 uint64_t player_port(struct player *p, uint16_t port, unsigned size, bool read, uint64_t data, bool spin, bool *ok);
 /* Send sig (0: none), wait at most ms, SIGKILL what is left. The wait status, frees p. */

@@ -44,9 +44,26 @@ static struct player *start_with(const char *qmp, char *const extra[])
     static char chardev[300];
     char *argv[MAX_ARGS] = { (char *)(uintptr_t)program };
     unsigned n = 1;
-    char *const common[] = { "-xen-domid", "1", "-no-shutdown", "-nodefaults", "-no-user-config", "-name", "vm1", "-vnc", "none",
-                             "-display", "none", "-boot", "order=cd", "-net", "none", "-machine", "xenfv,suppress-vmdesc=on",
-                             "-m", "240", NULL };
+    char *const common[] = { "-xen-domid",
+                             "1",
+                             "-no-shutdown",
+                             "-nodefaults",
+                             "-no-user-config",
+                             "-name",
+                             "vm1",
+                             "-vnc",
+                             "none",
+                             "-display",
+                             "none",
+                             "-boot",
+                             "order=cd",
+                             "-net",
+                             "none",
+                             "-machine",
+                             "xenfv,suppress-vmdesc=on",
+                             "-m",
+                             "240",
+                             NULL };
     for (unsigned i = 0; common[i]; i++)
         argv[n++] = common[i];
     if (qmp) {
@@ -281,9 +298,21 @@ static void restricted_start(void **state)
     assert_int_equal(mkdir(empty, 0), 0);
     snprintf(chardev, sizeof(chardev), "socket,id=libxl-cmd,fd=%d,server=on,wait=off", fd);
     bool root = geteuid() == 0;
-    char *const extra[] = { "-chardev", chardev, "-S", "-mon", "chardev=libxl-cmd,mode=control", "-serial", "null",
-                            "-device", "VGA,vgamem_mb=16,romfile=", "-xen-domid-restrict", root ? "-chroot" : NULL, empty,
-                            "-runas", "65534:65534", NULL };
+    char *const extra[] = { "-chardev",
+                            chardev,
+                            "-S",
+                            "-mon",
+                            "chardev=libxl-cmd,mode=control",
+                            "-serial",
+                            "null",
+                            "-device",
+                            "VGA,vgamem_mb=16,romfile=",
+                            "-xen-domid-restrict",
+                            root ? "-chroot" : NULL,
+                            empty,
+                            "-runas",
+                            "65534:65534",
+                            NULL };
     struct player *p = start_locked_up(NULL, extra);
     close(fd);
     qmp_operation(qmp, "{\"execute\":\"query-status\",\"id\":1}\r\n", line, sizeof(line));
@@ -334,7 +363,8 @@ static void read_sector(struct player *p, uint32_t lba, uint8_t sector[512])
     const struct {
         uint16_t port;
         uint8_t val;
-    } task_file[] = { { 0x1f6, 0xe0 }, { 0x1f2, 1 }, { 0x1f3, (uint8_t)lba }, { 0x1f4, (uint8_t)(lba >> 8) }, { 0x1f5, 0 }, { 0x1f7, 0x20 } };
+    } task_file[] = { { 0x1f6, 0xe0 }, { 0x1f2, 1 },   { 0x1f3, (uint8_t)lba }, { 0x1f4, (uint8_t)(lba >> 8) },
+                      { 0x1f5, 0 },    { 0x1f7, 0x20 } };
     for (unsigned i = 0; i < sizeof(task_file) / sizeof(task_file[0]); i++)
         player_port(p, task_file[i].port, 1, false, task_file[i].val, false, &ok);
     uint64_t status = 0x80;
@@ -362,8 +392,11 @@ static void the_filter_lets_work_through(void **state)
     close(fd);
     snprintf(drive, sizeof(drive), "file=%s,if=ide,index=0,media=disk,format=raw,cache=writeback", image);
     for (unsigned filtered = 0; filtered < 2; filtered++) {
-        char *const args[] = { "-drive", drive, "-drive", "if=none,readonly=on,id=ide-5632", "-device",
-                               "ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0", "-sandbox", filtered ? "on" : "off", NULL };
+        char *const args[] = { "-drive",   drive,
+                               "-drive",   "if=none,readonly=on,id=ide-5632",
+                               "-device",  "ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0",
+                               "-sandbox", filtered ? "on" : "off",
+                               NULL };
         struct player *p = filtered ? start_locked_up(qmp, args) : start_with(qmp, args);
         assert_true(player_wait_running(p, START_MS) > 0);
         for (uint32_t lba = 0; lba < 100; lba += 33) {
@@ -371,7 +404,8 @@ static void the_filter_lets_work_through(void **state)
             assert_memory_equal(sector, content + lba * 512, 512);
         }
         snprintf(change, sizeof(change),
-                 "{\"execute\":\"blockdev-change-medium\",\"id\":1,\"arguments\":{\"id\":\"ide-5632\",\"filename\":\"%s\",\"format\":\"raw\"}}\r\n",
+                 "{\"execute\":\"blockdev-change-medium\",\"id\":1,\"arguments\":{\"id\":\"ide-5632\",\"filename\":\"%"
+                 "s\",\"format\":\"raw\"}}\r\n",
                  image);
         qmp_operation(qmp, change, line, sizeof(line));
         assert_non_null(strstr(line, filtered ? "\"error\"" : "\"return\": {}"));

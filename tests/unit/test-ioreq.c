@@ -232,14 +232,16 @@ static void config_space_is_addressed_by_function_and_register(void **state)
 {
     struct bench *b = *state;
     uint64_t addr = (uint64_t)DEVFN << 32;
-    assert_int_equal((uint32_t)serve(b, 0, (struct ask){ addr, 0, 1, 4, IOREQ_PCI_CONFIG, IOREQ_FLAG_READ }), 0x00015853);
+    assert_int_equal((uint32_t)serve(b, 0, (struct ask){ addr, 0, 1, 4, IOREQ_PCI_CONFIG, IOREQ_FLAG_READ }),
+                     0x00015853);
     assert_int_equal((uint16_t)serve(b, 0, (struct ask){ addr | 2, 0, 1, 2, IOREQ_PCI_CONFIG, IOREQ_FLAG_READ }), 1);
     serve(b, 0, (struct ask){ addr | 0x41, 0x99, 1, 1, IOREQ_PCI_CONFIG, 0 });
     assert_int_equal(b->func.config[0x41], 0x99);
     /* Another bus, a segment, the extended space: nobody. */
     uint64_t nobody[] = { addr | UINT64_C(1) << 40, addr | UINT64_C(1) << 48, addr | 0x100, UINT64_C(0x20) << 32 };
     for (unsigned i = 0; i < ARRAY_SIZE(nobody); i++)
-        assert_int_equal((uint32_t)serve(b, 0, (struct ask){ nobody[i], 0, 1, 4, IOREQ_PCI_CONFIG, IOREQ_FLAG_READ }), UINT32_MAX);
+        assert_int_equal((uint32_t)serve(b, 0, (struct ask){ nobody[i], 0, 1, 4, IOREQ_PCI_CONFIG, IOREQ_FLAG_READ }),
+                         UINT32_MAX);
 }
 
 static void posted_writes_come_first(void **state)
@@ -325,7 +327,8 @@ static void nonsense_is_answered_with_ones(void **state)
     assert_int_equal(serve(b, 0, (struct ask){ PORT, 0, 1, 8, IOREQ_PIO, IOREQ_FLAG_READ }), UINT64_MAX);
     assert_int_equal(serve(b, 0, (struct ask){ PORT, 0, 1, 0, IOREQ_COPY, IOREQ_FLAG_READ }), UINT64_MAX);
     assert_int_equal(serve(b, 0, (struct ask){ PORT, 0, 1, 4, 99, IOREQ_FLAG_READ }), UINT64_MAX);
-    assert_int_equal((uint32_t)serve(b, 0, (struct ask){ UINT64_C(1) << 52, 0, 1, 4, IOREQ_COPY, IOREQ_FLAG_READ }), UINT32_MAX);
+    assert_int_equal((uint32_t)serve(b, 0, (struct ask){ UINT64_C(1) << 52, 0, 1, 4, IOREQ_COPY, IOREQ_FLAG_READ }),
+                     UINT32_MAX);
     assert_int_equal(b->port.reads + b->mmio.reads, 0);
 }
 
