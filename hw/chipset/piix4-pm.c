@@ -1,6 +1,7 @@
 /*
- * PIIX4 power management and the ACPI hardware of the machine. The PM block (b000-b03f) shows only PM1 control: PM1
- * status, enable and the timer in it are the hypervisor's and never get here; APM commands store and raise no SMI.
+ * PIIX4 power management and the ACPI hardware of the machine. Of the PM block (b000-b03f) only PM1 control is here: PM1
+ * status, enable and the timer are the hypervisor's and never get here, or another device's by piix4_pm_bind_events(). APM
+ * commands store and raise no SMI.
  * Source: Intel 82371AB (PIIX4), order 290562, [P4 n] is its section n; ACPI 2.0, [ACPI n]. Hot-plug ports:
  * the machine's own, as its ACPI tables use them, xen/tools/libacpi/mk_dsdt.c.
  */
@@ -21,7 +22,7 @@ enum { SMB_INTRSEL = 0x0e, SMB_INTRSEL_IRQ9 = 0x08 };
 /* Port blocks. */
 enum { PM_BYTES = 64, APM_BASE = 0xb2, APM_BYTES = 2, PCI_BASE = 0xae00, PCI_BYTES = 16 };
 enum { CPU_BASE = 0xaf00, CPU_BYTES = 32, GPE_BASE = 0xafe0, GPE_BYTES = 4 };
-enum { PMCNTRL = 4 }; /* [P4 7.2.3] */
+enum { PMCNTRL = 4, EVENT_BYTES = 12 }; /* [P4 7.2.3] */
 enum { SCI_EN = 0x0001, SUS_TYP_SHIFT = 10, SUS_TYP_MASK = 0x7, SUS_EN = 0x2000 };
 enum { TYPE_S5 = 0, TYPE_S3 = 1 };           /* of the ACPI tables' \_Sx */
 enum { GPE_PCI = 0x0002, GPE_CPU = 0x0004 }; /* _E01, _E02 */
@@ -40,6 +41,9 @@ struct piix4_pm {
     void (*sleep)(void *opaque);
     void (*eject)(void *opaque, unsigned slot);
     void *opaque;
+    void (*events_read)(void *opaque, uint8_t *regs);
+    void (*events_write)(void *opaque, unsigned off, unsigned size, uint32_t val);
+    void *events_opaque;
     /* Guest-visible state. */
     uint16_t pm1_control, gpe_status, gpe_enable;
     uint32_t slots_up, slots_down;
@@ -97,6 +101,8 @@ static uint64_t pm_read(void *opaque, uint64_t off, unsigned size)
     const struct piix4_pm *s = opaque;
     uint8_t regs[PM_BYTES];
     memset(regs, 0xff, sizeof(regs));
+    if (s->events_read)
+        s->events_read(s->events_opaque, regs);
     le16_put(regs + PMCNTRL, s->pm1_control);
     return le_get(regs + off, size);
 }
@@ -119,6 +125,8 @@ static void pm_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
 {
     struct piix4_pm *s = opaque;
     uint8_t regs[PM_BYTES] = { 0 };
+    if (s->events_write && off < EVENT_BYTES)
+        s->events_write(s->events_opaque, (unsigned)off, size, (uint32_t)val);
     if (off + size <= PMCNTRL || off >= PMCNTRL + 2)
         return;
     le16_put(regs + PMCNTRL, s->pm1_control);
@@ -224,7 +232,7 @@ static void smb_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
     update(s);
 }
 
-static const struct bus_ops pm_ops = { pm_read, pm_write, .sizes = BUS_1 | BUS_2 };
+static const struct bus_ops pm_ops = { pm_read, pm_write, .sizes = BUS_1 | BUS_2 | BUS_4 };
 static const struct bus_ops apm_ops = { apm_read, apm_write, .sizes = BUS_1 };
 static const struct bus_ops gpe_ops = { gpe_read, gpe_write, .sizes = BUS_1 | BUS_2 | BUS_4 };
 static const struct bus_ops slots_ops = { slots_read, slots_write, .sizes = BUS_1 | BUS_2 | BUS_4 };
@@ -264,6 +272,15 @@ bool piix4_pm_cpu_online(const struct device *dev, unsigned index)
 {
     const struct piix4_pm *s = container_of(dev, struct piix4_pm, dev);
     return index < s->max_vcpus && (s->cpus[index / 8] >> index % 8 & 1);
+}
+
+void piix4_pm_bind_events(struct device *dev, void (*read)(void *opaque, uint8_t *regs),
+                          void (*write)(void *opaque, unsigned off, unsigned size, uint32_t val), void *opaque)
+{
+    struct piix4_pm *s = container_of(dev, struct piix4_pm, dev);
+    s->events_read = read;
+    s->events_write = write;
+    s->events_opaque = opaque;
 }
 
 static int slot_event(struct piix4_pm *s, uint32_t *mask, unsigned slot)

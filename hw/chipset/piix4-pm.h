@@ -48,4 +48,12 @@ bool piix4_pm_cpu_online(const struct device *dev, unsigned index);
 int piix4_pm_slot_inserted(struct device *dev, unsigned slot) WARN_UNUSED;
 int piix4_pm_slot_remove(struct device *dev, unsigned slot) WARN_UNUSED;
 
+/*
+ * The PM1 event registers and the timer, bytes 0-3 and 8-b of the PM block, where they aren't the hypervisor's: read fills
+ * them into the first twelve bytes of the block, write is told of every write that touches those twelve. NULL for both: they
+ * read ones. What they belong to must outlive dev or unbind.
+ */
+void piix4_pm_bind_events(struct device *dev, void (*read)(void *opaque, uint8_t *regs),
+                          void (*write)(void *opaque, unsigned off, unsigned size, uint32_t val), void *opaque);
+
 #endif
