@@ -75,8 +75,8 @@ int sim_main_create(struct sim_main *s, struct host *inner, struct machine *mach
 {
     const struct config *c = s->config;
     bool none = c->machine == MACHINE_NONE;
-    int err = sim_create(&(struct sim_config){ .ram_bytes = none ? 0 : c->ram_bytes, .max_ram_below_4g = c->max_ram_below_4g,
-                             .nr_vcpus = c->vcpus, .cf8_low_bits = true },
+    int err = sim_create(&(struct sim_config){ .ram_bytes = none ? 0 : c->ram_bytes,
+                             .max_ram_below_4g = c->max_ram_below_4g, .nr_vcpus = c->vcpus, .cf8_low_bits = true },
                          &s->sim);
     if (err) {
         snprintf(error, CONFIG_ERROR_BYTES, "the simulated domain: %s", strerror(-err));
@@ -93,8 +93,8 @@ int sim_main_create(struct sim_main *s, struct host *inner, struct machine *mach
     if (err)
         return err;
     s->machine = machine;
-    sim_serve(s->sim, &(struct ioreq_config){ .ports = &machine->ports, .memory = &machine->memory, .pci = &machine->pci,
-                          .mem = &machine->mem, .log = machine->log });
+    sim_serve(s->sim, &(struct ioreq_config){ .ports = &machine->ports, .memory = &machine->memory,
+                          .pci = &machine->pci, .mem = &machine->mem, .log = machine->log });
     return 0;
 }
 
@@ -121,7 +121,10 @@ static int open_log(struct sim_main *s, char error[CONFIG_ERROR_BYTES])
     return err;
 }
 
-/* Without a client there is nobody to go on for. What it started is done first: it may have left for the reproduction of a bug. */
+/*
+ * Without a client there is nobody to go on for. What it started is done first: it may have left for the reproduction
+ * of a bug.
+ */
 static void client_left(void *opaque)
 {
     struct sim_main *s = opaque;

@@ -1,6 +1,6 @@
 /*
- * The other half of thindm.c: instead of Xen a simulated hypervisor, whose CPU is a qtest client. Virtual time, real files and
- * sockets.
+ * The other half of thindm.c: instead of Xen a simulated hypervisor, whose CPU is a qtest client. Virtual time, real
+ * files and sockets.
  */
 #ifndef THINDM_SIM_MAIN_H
 #define THINDM_SIM_MAIN_H
@@ -31,10 +31,11 @@ struct sim_main {
 void sim_main_init(struct sim_main *s, const struct config *config, struct loop *loop, const struct loop_host *sources,
                    void *sources_opaque);
 /*
- * A simulated domain with the machine that config describes: machine is filled in but for what this gives it (hv, host), or
- * left alone if there is none. 0, or -errno with one line in error or in the log.
+ * A simulated domain with the machine that config describes: machine is filled in but for what this gives it (hv,
+ * host), or left alone if there is none. 0, or -errno with one line in error or in the log.
  */
-int sim_main_create(struct sim_main *s, struct host *inner, struct machine *machine, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
+int sim_main_create(struct sim_main *s, struct host *inner, struct machine *machine,
+                    char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* Everything is there: talk to the client. 0 or -errno as above. */
 int sim_main_serve(struct sim_main *s, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* What loop_run() is on other hosts: until loop_quit() or the client leaves. */

@@ -17,8 +17,8 @@
 static const struct option_row rows[] = {
     { "xen-domid", "N", option_domid, "the domain to serve" },
     { "name", "NAME", option_name, "the guest's name, for titles and log lines" },
-    { "machine", "xenfv|pc|none[,accel=xen|qtest][,max-ram-below-4g=SIZE][,acpi=on|off][,platform=on|off]", option_machine,
-      "the board; none: only monitors" },
+    { "machine", "xenfv|pc|none[,accel=xen|qtest][,max-ram-below-4g=SIZE][,acpi=on|off][,platform=on|off]",
+      option_machine, "the board; none: only monitors" },
     { "M", "TYPE[,...]", option_machine, "the same as -machine" },
     { "accel", "xen|qtest", option_accel, "the same as -machine accel=" },
     { "m", "[size=]N[b|k|m|g|t]", option_m, "RAM of the guest; without a letter in MiB" },

@@ -1,6 +1,7 @@
 /*
  * Virtual time: a struct loop_host whose clock moves only when it is told to. Timers then run in the order of their
- * deadlines, each at its own time. Real sources (sockets, disk completions) may be behind it; they don't move the clock.
+ * deadlines, each at its own time. Real sources (sockets, disk completions) may be behind it; they don't move the
+ * clock.
  */
 #ifndef THINDM_SIM_CLOCK_H
 #define THINDM_SIM_CLOCK_H
@@ -22,8 +23,8 @@ extern const struct loop_host sim_clock_host;
 void sim_clock_init(struct sim_clock *clock, const struct loop_host *sources, void *sources_opaque);
 
 /*
- * Run tasks and timers that are due now, without a look at real sources, at most rounds of loop_step() which are deducted.
- * False: rounds are used up and there is more to do.
+ * Run tasks and timers that are due now, without a look at real sources, at most rounds of loop_step() which are
+ * deducted. False: rounds are used up and there is more to do.
  */
 bool sim_clock_settle(struct sim_clock *clock, struct loop *loop, uint64_t *rounds);
 /*

@@ -1,6 +1,6 @@
 /*
- * The virtual CPUs of the simulator: an access becomes a slot of the shared page, or a place in the ring, exactly as the
- * hypervisor fills them. Source: xen/common/ioreq.c; xen/arch/x86/hvm/{emulate.c,io.c,ioreq.c}.
+ * The virtual CPUs of the simulator: an access becomes a slot of the shared page, or a place in the ring, exactly as
+ * the hypervisor fills them. Source: xen/common/ioreq.c; xen/arch/x86/hvm/{emulate.c,io.c,ioreq.c}.
  */
 #include "sim-private.h"
 
@@ -126,7 +126,8 @@ void sim_mem_write(struct sim *sim, uint64_t addr, unsigned size, uint64_t val)
         uint64_t part = val >> (8 * done), at = addr + done;
         n = piece(at, size - done);
         if (!sim_ram_store(sim, at, n, part & all_ones(n)) && sim_mem_claimed(sim, at, n)) {
-            struct sim_request request = { .type = IOREQ_COPY, .addr = at, .size = n, .count = 1, .data = part & all_ones(n) };
+            part &= all_ones(n);
+            struct sim_request request = { .type = IOREQ_COPY, .addr = at, .size = n, .count = 1, .data = part };
             sim_request(sim, &request);
         }
     }

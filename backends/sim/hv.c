@@ -67,8 +67,8 @@ static void update_pin(struct sim *sim, unsigned pin)
     if (level == sim->pins[pin])
         return;
     sim->pins[pin] = level;
-    if (sim->pin_fn)
-        sim->pin_fn(sim->pin_opaque, pin, level);
+    for (struct sim_pin_listener *l = sim->listeners; l; l = l->next)
+        l->changed(l->opaque, pin, level);
 }
 
 static int hv_isa_irq(struct hv *hv, unsigned line, bool level)
@@ -134,10 +134,19 @@ bool sim_pin_level(const struct sim *sim, unsigned pin)
     return pin < SIM_PINS && sim->pins[pin];
 }
 
-void sim_on_pin(struct sim *sim, sim_pin_fn *fn, void *opaque)
+void sim_listen(struct sim *sim, struct sim_pin_listener *listener)
 {
-    sim->pin_fn = fn;
-    sim->pin_opaque = opaque;
+    listener->next = sim->listeners;
+    sim->listeners = listener;
+}
+
+void sim_unlisten(struct sim *sim, struct sim_pin_listener *listener)
+{
+    struct sim_pin_listener **link = &sim->listeners;
+    while (*link && *link != listener)
+        link = &(*link)->next;
+    if (*link)
+        *link = listener->next;
 }
 
 void sim_drive_pin(struct sim *sim, unsigned pin, bool level)

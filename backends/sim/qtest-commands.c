@@ -75,8 +75,8 @@ static void run_out(struct qtest *q, const struct command *command, char *const 
 /* --- Memory --- */
 
 /*
- * Bytes of the next piece of an access at addr: the largest power of two that is aligned and fits. Where it isn't RAM a device must have
- * all of it. Nobody there: present is false, and the piece goes on up to the next that is something.
+ * Bytes of the next piece of an access at addr: the largest power of two that is aligned and fits. Where it isn't RAM a
+ * device must have all of it. Nobody there: present is false, and the piece goes on up to the next that is something.
  */
 static uint64_t piece(const struct qtest *q, uint64_t addr, uint64_t left, bool *present)
 {

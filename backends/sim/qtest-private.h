@@ -23,10 +23,14 @@ struct qtest {
     bool stepping;
     uint64_t target_ns;
     /* Interception: pins as last reported. */
+    struct sim_pin_listener listener;
     bool intercept_in, intercept_out, pins[SIM_PINS];
 };
 
-/* qtest.c: a reply is begun, filled, and ended; begin runs what the command left to do, so that its interrupts come first. */
+/*
+ * qtest.c: a reply is begun, filled, and ended; begin runs what the command left to do, so that its interrupts come
+ * first.
+ */
 void qtest_begin(struct qtest *q);
 void qtest_text(struct qtest *q, const char *text, size_t len);
 void qtest_end(struct qtest *q);

@@ -153,7 +153,9 @@ static void in_closed(void *opaque)
 
 static const struct chr_user user = { .room = in_room, .recv = in_recv, .opened = in_opened, .closed = in_closed };
 
-/* A line without its newline. Traces cut from a log have prefixes: requests are [R +1.25], other lines are no commands. */
+/*
+ * A line without its newline. Traces cut from a log have prefixes: requests are [R +1.25], other lines are no commands.
+ */
 static void run_line(struct qtest *q, char *line)
 {
     if (q->config.log)
@@ -248,7 +250,8 @@ int qtest_create(const struct qtest_config *config, struct qtest **out)
         return -ENOMEM;
     q->config = *config;
     q->seen = config->chr->connected;
-    sim_on_pin(config->sim, pin_changed, q);
+    q->listener = (struct sim_pin_listener){ .changed = pin_changed, .opaque = q };
+    sim_listen(config->sim, &q->listener);
     chr_bind(config->chr, &user, q);
     *out = q;
     return 0;
@@ -258,7 +261,7 @@ void qtest_destroy(struct qtest *q)
 {
     if (!q)
         return;
-    sim_on_pin(q->config.sim, NULL, NULL);
+    sim_unlisten(q->config.sim, &q->listener);
     free(q->in);
     free(q->out);
     free(q);

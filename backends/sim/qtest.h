@@ -1,6 +1,6 @@
 /*
- * The server of QEMU's qtest protocol: a client on a chr takes the place of the CPU. It reads and writes ports and memory,
- * moves the clock and watches the I/O APIC's pins. Source: QEMU's docs/devel/testing/qtest.rst.
+ * The server of QEMU's qtest protocol: a client on a chr takes the place of the CPU. It reads and writes ports and
+ * memory, moves the clock and watches the I/O APIC's pins. Source: QEMU's docs/devel/testing/qtest.rst.
  */
 #ifndef THINDM_QTEST_H
 #define THINDM_QTEST_H
@@ -27,7 +27,10 @@ struct qtest_config {
 
 struct qtest;
 
-/* Binds config->chr, whose input is only stored until qtest_serve(). All that config names must outlive it. -ENOMEM or 0. */
+/*
+ * Binds config->chr, whose input is only stored until qtest_serve(). All that config names must outlive it. -ENOMEM or
+ * 0.
+ */
 int qtest_create(const struct qtest_config *config, struct qtest **out) WARN_UNUSED;
 /* After chr_close(). NULL is fine. */
 void qtest_destroy(struct qtest *qtest);
@@ -36,8 +39,8 @@ void qtest_destroy(struct qtest *qtest);
 enum qtest_state { QTEST_IDLE, QTEST_BUSY, QTEST_STUCK };
 
 /*
- * Run the commands that came in. To be called between rounds of the loop, never from inside a callback: it runs the loop's tasks and,
- * as the client moves the clock, its timers. Returns after a bounded amount of work.
+ * Run the commands that came in. To be called between rounds of the loop, never from inside a callback: it runs the
+ * loop's tasks and, as the client moves the clock, its timers. Returns after a bounded amount of work.
  */
 enum qtest_state qtest_serve(struct qtest *qtest);
 

@@ -31,7 +31,8 @@ uint64_t sim_ranges_next(const struct sim_ranges *ranges, uint64_t addr)
 }
 
 /* Replace nr_old ranges from i on by nr_new others. */
-static void replace(struct sim_ranges *ranges, unsigned i, unsigned nr_old, const struct sim_range *with, unsigned nr_new)
+static void replace(struct sim_ranges *ranges, unsigned i, unsigned nr_old, const struct sim_range *with,
+                    unsigned nr_new)
 {
     struct sim_range *at = &ranges->ranges[i];
     memmove(at + nr_new, at + nr_old, (ranges->nr - i - nr_old) * sizeof(*at));

@@ -1,7 +1,8 @@
 /*
- * A hypervisor inside the process: guest RAM, ioreq pages used as Xen uses them, interrupt sinks that remember, and functions
- * that act as a virtual CPU. No clock of its own (see clock.h), no thread, no descriptor: the same calls give the same answers.
- * Life: sim_create() -> (machine is built on sim_hv()) -> sim_serve() -> accesses -> (machine goes) -> sim_destroy().
+ * A hypervisor inside the process: guest RAM, ioreq pages used as Xen uses them, interrupt sinks that remember, and
+ * functions that act as a virtual CPU. No clock of its own (see clock.h), no thread, no descriptor: the same calls give
+ * the same answers. Life: sim_create() -> (machine is built on sim_hv()) -> sim_serve() -> accesses -> (machine goes)
+ * -> sim_destroy().
  */
 #ifndef THINDM_SIM_H
 #define THINDM_SIM_H
@@ -19,8 +20,8 @@ struct sim_config {
     uint64_t max_ram_below_4g; /* whole pages; the rest of RAM starts at 4 GiB */
     unsigned nr_vcpus;         /* 1-128 */
     /*
-     * The low two bits of port cf8 count too, as in QEMU, whose test clients address the register by them and always use port
-     * cfc. Off: as on Xen, where only the data port tells them.
+     * The low two bits of port cf8 count too, as in QEMU, whose test clients address the register by them and always
+     * use port cfc. Off: as on Xen, where only the data port tells them.
      */
     bool cf8_low_bits;
 };
@@ -37,7 +38,9 @@ struct hv *sim_hv(struct sim *sim);
  * points to must outlive the last access. Before it, and with config NULL from then on, accesses meet nobody.
  */
 void sim_serve(struct sim *sim, const struct ioreq_config *config);
-/* The engine that sim_serve() made, and its pages, for hostile requests; the page of slots comes first, then the ring. */
+/*
+ * The engine that sim_serve() made, and its pages, for hostile requests; the page of slots comes first, then the ring.
+ */
 struct ioreq *sim_engine(struct sim *sim);
 uint8_t *sim_pages(struct sim *sim);
 
@@ -49,12 +52,16 @@ void sim_reset(struct sim *sim);
 
 /* --- A virtual CPU. Each call is answered when it returns; tasks that a device posted are the loop's. --- */
 
-/* Port access of 1, 2 or 4 bytes; ports that nobody claimed whole read ones. Configuration cycles by cf8, cfc as on Xen. */
+/*
+ * Port access of 1, 2 or 4 bytes; ports that nobody claimed whole read ones. Configuration cycles by cf8, cfc as on
+ * Xen.
+ */
 uint32_t sim_port_read(struct sim *sim, uint16_t port, unsigned size);
 void sim_port_write(struct sim *sim, uint16_t port, unsigned size, uint32_t val);
 /*
- * Memory access of 1 to 8 bytes at any alignment. RAM and video memory answer by themselves (a write to HV_RAM_RO vanishes), the rest is
- * a request if it was claimed whole, and ones if not. Split at pages and into powers of two, as Xen does.
+ * Memory access of 1 to 8 bytes at any alignment. RAM and video memory answer by themselves (a write to HV_RAM_RO
+ * vanishes), the rest is a request if it was claimed whole, and ones if not. Split at pages and into powers of two, as
+ * Xen does.
  */
 uint64_t sim_mem_read(struct sim *sim, uint64_t addr, unsigned size);
 void sim_mem_write(struct sim *sim, uint64_t addr, unsigned size, uint64_t val);
@@ -74,8 +81,8 @@ void sim_port_string(struct sim *sim, uint16_t port, const struct sim_string *st
 void sim_mem_string(struct sim *sim, uint64_t mmio, const struct sim_string *string);
 
 /*
- * A posted write: into the ring, served with the next request or by sim_drain(). addr below 1 MiB, size 1, 2, 4, 8. False: the
- * ring is full or the address too high; Xen sends an ordinary request then.
+ * A posted write: into the ring, served with the next request or by sim_drain(). addr below 1 MiB, size 1, 2, 4, 8.
+ * False: the ring is full or the address too high; Xen sends an ordinary request then.
  */
 bool sim_post(struct sim *sim, enum ioreq_type type, uint64_t addr, unsigned size, uint64_t val) WARN_UNUSED;
 void sim_drain(struct sim *sim);
@@ -98,16 +105,19 @@ uint64_t sim_mem_gap(const struct sim *sim, uint64_t addr);
 /* --- Memory --- */
 
 /*
- * Where guest memory at addr is in ours, and for how many bytes from there on in one piece; NULL: no RAM (nor video memory)
- * there. Read only: writing is sim_ram_write()'s.
+ * Where guest memory at addr is in ours, and for how many bytes from there on in one piece; NULL: no RAM (nor video
+ * memory) there. Read only: writing is sim_ram_write()'s.
  */
 const uint8_t *sim_ram(const struct sim *sim, uint64_t addr, uint64_t *bytes);
-/* Copy; a NULL buf writes zeros. Addresses without RAM are skipped (read: zeros). RO doesn't count: it is the tester who writes. */
+/*
+ * Copy; a NULL buf writes zeros. Addresses without RAM are skipped (read: zeros). RO doesn't count: it is the tester
+ * who writes.
+ */
 void sim_ram_read(const struct sim *sim, uint64_t addr, void *buf, size_t len);
 void sim_ram_write(struct sim *sim, uint64_t addr, const void *buf, size_t len);
 /*
- * Zero every page of RAM that was written since the last time. Sees the CPUs' and sim_ram_write()'s writes, and those of
- * devices if the board has mem_set_dirty_log() on.
+ * Zero every page of RAM that was written since the last time. Sees the CPUs' and sim_ram_write()'s writes, and those
+ * of devices if the board has mem_set_dirty_log() on.
  */
 void sim_ram_clear(struct sim *sim);
 
@@ -117,13 +127,19 @@ bool sim_isa_level(const struct sim *sim, unsigned line);
 bool sim_intx_level(const struct sim *sim, unsigned slot, unsigned pin);
 /* ISA line that link 0-3 goes to, 0: none. */
 unsigned sim_link_route(const struct sim *sim, unsigned link);
-/*
- * Pin 0-23 of the I/O APIC of a PC: the ISA lines, and INTx on the lines that its links are routed to. fn is told of each
- * change, within the call that caused it; NULL: nobody.
- */
+/* Pin 0-23 of the I/O APIC of a PC: the ISA lines, and INTx on the lines that its links are routed to. */
 bool sim_pin_level(const struct sim *sim, unsigned pin);
-typedef void sim_pin_fn(void *opaque, unsigned pin, bool level);
-void sim_on_pin(struct sim *sim, sim_pin_fn *fn, void *opaque);
+/* Told of each change, within the call that caused it. */
+struct sim_pin_listener {
+    void (*changed)(void *opaque, unsigned pin, bool level);
+    void *opaque;
+    struct sim_pin_listener *next; /* the simulator's */
+};
+/*
+ * listener is the caller's and stays until sim_unlisten(), which is harmless if it isn't there. Neither from changed().
+ */
+void sim_listen(struct sim *sim, struct sim_pin_listener *listener);
+void sim_unlisten(struct sim *sim, struct sim_pin_listener *listener);
 /* Drive a pin from outside, beside what the board does. */
 void sim_drive_pin(struct sim *sim, unsigned pin, bool level);
 

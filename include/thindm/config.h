@@ -47,8 +47,8 @@ struct config {
     int domid;
     enum config_machine machine;
     /*
-     * No domain but a simulated one, which a qtest client drives over qtest_chr if qtest_served. platform: PIC, timers and I/O APIC
-     * are the board's, as no hypervisor has them.
+     * No domain but a simulated one, which a qtest client drives over qtest_chr if qtest_served. platform: PIC, timers
+     * and I/O APIC are the board's, as no hypervisor has them.
      */
     bool qtest, qtest_served, platform;
     struct chr_config qtest_chr;

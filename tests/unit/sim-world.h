@@ -32,6 +32,7 @@ struct world {
     struct loop loop;
     struct probe port, mmio;
     struct pci_func func;
+    struct sim_pin_listener pin_listener;
     unsigned pin, pins_told, corrupt;
     bool pin_level;
 };
@@ -113,7 +114,8 @@ static struct world *world_new(const struct sim_config *config)
     assert_int_equal(bus_attach(&w->ports, &w->port.region, &probe_ops, &w->port, PORT, NR_PORTS), 0);
     assert_int_equal(bus_attach(&w->memory, &w->mmio.region, &probe_ops, &w->mmio, MMIO, MMIO_LEN), 0);
     assert_int_equal(pci_attach(&w->func, &w->pci, DEVFN, &desc), 0);
-    sim_on_pin(w->sim, pin_changed, w);
+    w->pin_listener = (struct sim_pin_listener){ .changed = pin_changed, .opaque = w };
+    sim_listen(w->sim, &w->pin_listener);
     sim_serve(w->sim, &(struct ioreq_config){ .ports = &w->ports, .memory = &w->memory, .pci = &w->pci, .mem = &w->mem,
                           .corrupt = world_corrupt, .opaque = w });
     return w;

@@ -260,7 +260,8 @@ static void interrupts(void **state)
     assert_string_equal(ask(c, "endianness\n"), "OK little\n"); /* not intercepted */
     assert_true(irq.level);
     assert_string_equal(ask(c, "irq_intercept_in nothere\n"), "FAIL Unknown device\n");
-    assert_string_equal(ask(c, "irq_intercept_in /machine/unattached/device[3]/ioapic\nirq_intercept_in ioapic\n"), "OK\nOK\n");
+    assert_string_equal(ask(c, "irq_intercept_in /machine/unattached/device[3]/ioapic\nirq_intercept_in ioapic\n"),
+                        "OK\nOK\n");
     assert_string_equal(ask(c, "irq_intercept_out ioapic\n"), "FAIL IRQ intercept already enabled\n");
     task_post(&task); /* falls: but was never reported as high */
     assert_string_equal(ask(c, "inb 0\n"), "OK 0x00ff\n");
@@ -272,7 +273,7 @@ static void interrupts(void **state)
     pci_set_intx(&c->w->func, false);
     pci_set_intx(&c->w->func, true);
     assert_string_equal(ask(c, ""), "IRQ lower 10\nIRQ raise 10\n");
-    assert_string_equal(ask(c, "set_irq_in ioapic unnamed-gpio-in 23 1\nset_irq_in ioapic x 24 1\nset_irq_in x y 0 0\n"),
+    assert_string_equal(ask(c, "set_irq_in ioapic gpio 23 1\nset_irq_in ioapic x 24 1\nset_irq_in x y 0 0\n"),
                         "IRQ raise 23\nOK\nFAIL No such pin\nFAIL Unknown device\n");
     irq_set(&irq, false);
     task_cancel(&task);
