@@ -1,21 +1,23 @@
 /*
- * Two 8237A DMA controllers and the page registers. Devices move their data themselves, by dma8237_channel() and
- * dma8237_advance(). Not here: memory to memory transfers (a PC can't), refresh, the gating of channels 0-3 by
- * channel 4.
- * Source: Intel 8237A, order 231466, [8237 name] is its register or command; Intel 82371SB (PIIX3), order 290550,
- * [P3 name] likewise.
+ * Two 8237A DMA controllers and the page registers. Devices move their data when they have some, by dma8237_transfer(),
+ * or themselves by dma8237_channel() and dma8237_advance(). Not here: memory to memory transfers (a PC can't), refresh,
+ * the gating of channels 0-3 by channel 4. Source: Intel 8237A, order 231466, [8237 name] is its register or command;
+ * Intel 82371SB (PIIX3), order 290550, [P3 name] likewise.
  */
 #include "dma8237.h" /* struct dma8237_config, dma8237_create(), dma8237_channel() ... */
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <thindm/bus.h>
 #include <thindm/device.h>
+#include <thindm/mem.h>
 
 enum { LOW_BASE = 0x00, LOW_BYTES = 16, HIGH_BASE = 0xc0, HIGH_BYTES = 32, PAGE_BASE = 0x81, PAGE_PORTS = 15 };
 /* Registers 0-7 are address and count of channels 0-3, then: [8237 Software Command Codes] */
 enum { COMMAND = 8, STATUS = 8, REQUEST, MASK_ONE, MODE, CLEAR_FLIP_FLOP, MASTER_CLEAR, CLEAR_MASK, MASK_ALL };
 enum { COMMAND_DISABLE = 0x04, SELECT = 0x03, SET_BIT = 0x04, ALL = 0x0f };
+enum { BOUNCE_BYTES = 256 };
 enum { MODE_TYPE_SHIFT = 2, MODE_AUTOINIT = 0x10, MODE_DECREMENT = 0x20, MODE_CASCADE = 0xc0 };
 
 struct dma_controller {
@@ -206,6 +208,59 @@ bool dma8237_advance(struct device *dev, unsigned channel, uint32_t units)
         c->mask |= bit;
     }
     return true;
+}
+
+static void move(struct mem *mem, enum dma8237_type type, uint32_t addr, uint8_t *buf, size_t len)
+{
+    if (type == DMA_WRITE)
+        (void)mem_write(mem, addr, buf, len);
+    else
+        (void)mem_read(mem, addr, buf, len);
+}
+
+/* Units that end at addr, the first one highest; at most BOUNCE_BYTES. */
+static void move_down(struct mem *mem, const struct dma8237_channel *ch, uint32_t addr, uint8_t *buf, size_t len)
+{
+    uint8_t bounce[BOUNCE_BYTES];
+    assert(len <= sizeof(bounce));
+    uint32_t lowest = addr - (uint32_t)len + ch->unit;
+    if (ch->type == DMA_READ)
+        move(mem, DMA_READ, lowest, bounce, len);
+    for (size_t at = 0; at < len; at += ch->unit) {
+        uint8_t *in_memory = bounce + len - ch->unit - at;
+        memcpy(ch->type == DMA_READ ? buf + at : in_memory, ch->type == DMA_READ ? in_memory : buf + at, ch->unit);
+    }
+    if (ch->type == DMA_WRITE)
+        move(mem, DMA_WRITE, lowest, bounce, len);
+}
+
+/* len bytes from ch->addr on, which wraps at the ends of its page [P3 DMA Memory Page]. */
+static void move_in_page(struct mem *mem, const struct dma8237_channel *ch, uint8_t *buf, size_t len)
+{
+    uint32_t page_bytes = UINT32_C(0x10000) * ch->unit, page = ch->addr & ~(page_bytes - 1),
+             off = ch->addr & (page_bytes - 1);
+    while (len > 0) {
+        uint32_t run = (uint32_t)min_u64(len, ch->decrement ? min_u64(off + ch->unit, BOUNCE_BYTES) : page_bytes - off);
+        if (ch->decrement)
+            move_down(mem, ch, page + off, buf, run);
+        else
+            move(mem, ch->type, page + off, buf, run);
+        off = (ch->decrement ? off - run : off + run) & (page_bytes - 1);
+        buf += run;
+        len -= run;
+    }
+}
+
+struct dma8237_moved dma8237_transfer(struct device *dev, unsigned channel, struct mem *mem, void *buf, size_t len)
+{
+    struct dma8237_channel ch = dma8237_channel(dev, channel);
+    uint32_t units = (uint32_t)min_u64(len / ch.unit, ch.units);
+    if (!ch.ready || ch.type == DMA_ILLEGAL || units == 0)
+        return (struct dma8237_moved){ 0 };
+    size_t bytes = (size_t)units * ch.unit;
+    if (ch.type != DMA_VERIFY)
+        move_in_page(mem, &ch, buf, bytes);
+    return (struct dma8237_moved){ .bytes = bytes, .end = dma8237_advance(dev, channel, units) };
 }
 
 static void dma8237_reset(struct device *dev)

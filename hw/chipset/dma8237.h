@@ -9,6 +9,7 @@
 
 struct bus;
 struct device;
+struct mem;
 
 enum { DMA_CHANNELS = 8 };
 
@@ -22,12 +23,12 @@ enum dma8237_type { DMA_VERIFY, DMA_WRITE, DMA_READ, DMA_ILLEGAL };
 
 /* What a device on a channel needs to know for its next transfer. */
 struct dma8237_channel {
-    bool ready;      /* unmasked, controller enabled, not cascading */
+    bool ready; /* unmasked, controller enabled, not cascading */
     bool decrement, autoinit;
     enum dma8237_type type;
-    unsigned unit;   /* bytes per transfer: 1 or 2 */
-    uint32_t addr;   /* guest physical, 24 bits; the low 16 (17 with words) wrap within the page */
-    uint32_t units;  /* left until terminal count, 1-65536 */
+    unsigned unit;  /* bytes per transfer: 1 or 2 */
+    uint32_t addr;  /* guest physical, 24 bits; the low 16 (17 with words) wrap within the page */
+    uint32_t units; /* left until terminal count, 1-65536 */
 };
 
 /* Claim ports 0-f, 81-8f, c0-df. 0, -ENOMEM, -EEXIST (ports taken; nothing is left behind). Calls nobody back. */
@@ -42,5 +43,18 @@ void dma8237_set_request(struct device *dev, unsigned channel, bool level);
  * True: terminal count was reached.
  */
 bool dma8237_advance(struct device *dev, unsigned channel, uint32_t units);
+
+struct dma8237_moved {
+    size_t bytes; /* whole units; 0: the channel isn't ready */
+    bool end;     /* terminal count was reached, and with it the channel masked or reloaded */
+};
+
+/*
+ * Transfer between the device's buf and guest memory as the channel is programmed, until len bytes are done (an odd
+ * last one of a word channel isn't) or terminal count. WRITE takes from buf, READ fills it, VERIFY touches neither.
+ * Memory without RAM reads ones and drops writes. A device in single mode stands for a DREQ per unit. Reaches RAM only.
+ */
+struct dma8237_moved dma8237_transfer(struct device *dev, unsigned channel, struct mem *mem, void *buf,
+                                      size_t len) WARN_UNUSED;
 
 #endif

@@ -244,6 +244,137 @@ static void autoinit_starts_over(void **state)
     assert_int_equal(rig_in8(r, port(0, STATUS)), 0x02); /* and the software request ends */
 }
 
+static struct dma8237_moved transfer(struct rig *r, unsigned channel, void *buf, size_t len)
+{
+    return dma8237_transfer(r->dev, channel, &r->mem, buf, len);
+}
+
+/* [8237 Mode Register] WRITE fills memory, READ empties it, VERIFY only counts. */
+static void transfers_by_type(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[16] = "0123456789abcdef", back[16] = { 0 };
+    rig_out8(r, 0x81, 0x12);
+    program(r, 2, 0x44, 0x3000, 15);
+    struct dma8237_moved moved = transfer(r, 2, buf, 10);
+    assert_int_equal(moved.bytes, 10);
+    assert_false(moved.end);
+    moved = transfer(r, 2, buf + 10, 100); /* no more than was programmed */
+    assert_int_equal(moved.bytes, 6);
+    assert_true(moved.end);
+    assert_memory_equal(r->ram + 0x123000, buf, 16);
+    assert_int_equal(transfer(r, 2, buf, 1).bytes, 0); /* masked at the end */
+    program(r, 2, 0x48, 0x3000, 15);
+    assert_true(transfer(r, 2, back, 16).end);
+    assert_memory_equal(back, buf, 16);
+    memset(back, 0xee, sizeof(back));
+    program(r, 2, 0x40, 0x3000, 15);
+    moved = transfer(r, 2, back, 16);
+    assert_int_equal(moved.bytes, 16);
+    assert_true(moved.end);
+    for (unsigned i = 0; i < 16; i++)
+        assert_int_equal(back[i], 0xee);
+    assert_memory_equal(r->ram + 0x123000, buf, 16);
+    program(r, 2, 0x4c, 0x3000, 15); /* illegal */
+    assert_int_equal(transfer(r, 2, back, 16).bytes, 0);
+    program(r, 2, 0xc4, 0x3000, 15); /* cascade */
+    assert_int_equal(transfer(r, 2, back, 16).bytes, 0);
+    program(r, 2, 0x44, 0x3000, 15);
+    rig_out8(r, port(0, MASK), 0x06);
+    assert_int_equal(transfer(r, 2, back, 16).bytes, 0);
+}
+
+/* Single, demand and block mode move the same when the device asks for all. */
+static void transfers_by_mode(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[4] = { 1, 2, 3, 4 };
+    for (uint8_t mode = 0x04; mode < 0xc0; mode = (uint8_t)(mode + 0x40)) {
+        memset(r->ram + 0x5000, 0, 4);
+        program(r, 1, mode, 0x5000, 3);
+        assert_true(transfer(r, 1, buf, 4).end);
+        assert_memory_equal(r->ram + 0x5000, buf, 4);
+    }
+}
+
+static void transfers_wrap_in_their_page(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[8] = "abcdefgh";
+    rig_out8(r, 0x83, 0x01);
+    program(r, 1, 0x44, 0xfffc, 7);
+    assert_true(transfer(r, 1, buf, 8).end);
+    assert_memory_equal(r->ram + 0x1fffc, "abcd", 4);
+    assert_memory_equal(r->ram + 0x10000, "efgh", 4);
+    assert_int_equal(r->ram[0x20000], 0);
+    rig_out8(r, 0x8b, 0x03); /* words: 128 KiB from 2 0000 */
+    program(r, 5, 0x45, 0xfffe, 3);
+    assert_true(transfer(r, 5, buf, 8).end);
+    assert_memory_equal(r->ram + 0x3fffc, "abcd", 4);
+    assert_memory_equal(r->ram + 0x20000, "efgh", 4);
+    assert_int_equal(read_word(r, 1, 2), 0x0002);
+}
+
+static void transfers_downwards(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[600], back[600] = { 0 };
+    for (unsigned i = 0; i < sizeof(buf); i++)
+        buf[i] = (uint8_t)(i * 7 + i / 256);
+    rig_out8(r, 0x83, 0x01);
+    program(r, 1, 0x64, 0x0100, sizeof(buf) - 1); /* wraps down */
+    assert_true(transfer(r, 1, buf, sizeof(buf)).end);
+    for (unsigned i = 0; i < sizeof(buf); i++)
+        assert_int_equal(r->ram[0x10000 + (uint16_t)(0x0100 - i)], buf[i]);
+    program(r, 1, 0x68, 0x0100, sizeof(buf) - 1);
+    assert_true(transfer(r, 1, back, sizeof(back)).end);
+    assert_memory_equal(back, buf, sizeof(buf));
+    rig_out8(r, 0x8b, 0x02);
+    program(r, 5, 0x65, 0x0004, 3); /* words keep their bytes in order */
+    assert_true(transfer(r, 5, (uint8_t[]){ "abcdefgh" }, 8).end);
+    assert_memory_equal(r->ram + 0x20002, "ghefcdab", 8);
+}
+
+static void transfers_start_over_with_autoinit(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[6] = "abcdef";
+    program(r, 3, 0x54, 0x6000, 3);
+    struct dma8237_moved moved = transfer(r, 3, buf, 6);
+    assert_int_equal(moved.bytes, 4); /* up to terminal count */
+    assert_true(moved.end);
+    moved = transfer(r, 3, buf + 4, 2);
+    assert_int_equal(moved.bytes, 2);
+    assert_false(moved.end);
+    assert_memory_equal(r->ram + 0x6000, "efcd", 4);
+    assert_int_equal(rig_in8(r, port(0, STATUS)), 0x08);
+}
+
+static void transfers_of_words_are_whole(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[5] = "abcde";
+    program(r, 6, 0x46, 0x3000, 9);
+    assert_int_equal(transfer(r, 6, buf, 5).bytes, 4);
+    assert_int_equal(transfer(r, 6, buf, 1).bytes, 0);
+    assert_int_equal(read_word(r, 1, 5), 7);
+}
+
+/* What has no RAM behind it, video memory and registers, is not reached. */
+static void transfers_reach_ram_only(void **state)
+{
+    struct rig *r = *state;
+    uint8_t buf[16];
+    memset(buf, 0x55, sizeof(buf));
+    rig_out8(r, 0x81, 0x0a);
+    program(r, 2, 0x44, 0x0000, 15);
+    assert_true(transfer(r, 2, buf, 16).end);
+    program(r, 2, 0x48, 0x0000, 15);
+    assert_true(transfer(r, 2, buf, 16).end);
+    for (unsigned i = 0; i < 16; i++)
+        assert_int_equal(buf[i], 0xff);
+}
+
 static void snapshot_is_complete(void **state)
 {
     struct rig *r = *state;
@@ -330,6 +461,9 @@ static void random_accesses(void **state)
         struct dma8237_channel channel = dma8237_channel(((struct rig *)*state)->dev, i);
         assert_in_range(channel.units, 1, 65536);
         assert_in_range(channel.addr, 0, 0xffffff);
+        static uint8_t all[0x20000];
+        (void)transfer(*state, i, all, 0x100);
+        channel = dma8237_channel(((struct rig *)*state)->dev, i);
         assert_true(dma8237_advance(((struct rig *)*state)->dev, i, channel.units));
     }
 }
@@ -351,6 +485,13 @@ int main(void)
         TEST(channel_state),
         TEST(transfers_move_address_and_count),
         TEST(autoinit_starts_over),
+        TEST(transfers_by_type),
+        TEST(transfers_by_mode),
+        TEST(transfers_wrap_in_their_page),
+        TEST(transfers_downwards),
+        TEST(transfers_start_over_with_autoinit),
+        TEST(transfers_of_words_are_whole),
+        TEST(transfers_reach_ram_only),
         TEST(snapshot_is_complete),
         TEST(hostile_snapshots_are_refused),
         TEST(unplug_is_final),
