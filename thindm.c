@@ -344,6 +344,8 @@ static int drop_and_serve(struct thindm *t, const struct runas *runas)
     int err = sim_main_serve(&t->sim, t->error);
     if (!err)
         err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
+    if (!err && c->sandbox)
+        err = sandbox_enter(t->error);
     if (c->start_stopped)
         loop_freeze(&t->loop);
     t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
