@@ -59,11 +59,17 @@ uint64_t sim_mem_gap(const struct sim *sim, uint64_t addr)
 
 /* --- Interrupts --- */
 
-static void update_pin(struct sim *sim, unsigned pin)
+static bool line_level(const struct sim *sim, unsigned pin)
 {
-    bool level = sim->driven[pin] || (pin < IRQ_ISA_LINES && sim->isa[pin]);
+    bool level = pin < IRQ_ISA_LINES && sim->isa[pin];
     for (unsigned link = 0; link < SIM_LINKS; link++)
         level |= sim->links[link] == pin && pin > 0 && sim->link_high[link] > 0;
+    return level;
+}
+
+static void update_pin(struct sim *sim, unsigned pin)
+{
+    bool level = sim->driven[pin] || sim->told[pin] || (!sim->controllers.isa && line_level(sim, pin));
     if (level == sim->pins[pin])
         return;
     sim->pins[pin] = level;
@@ -77,6 +83,8 @@ static int hv_isa_irq(struct hv *hv, unsigned line, bool level)
     if (line >= IRQ_ISA_LINES)
         return -EINVAL;
     sim->isa[line] = level;
+    if (sim->controllers.isa)
+        sim->controllers.isa(sim->controllers.opaque, line, level);
     update_pin(sim, line);
     return 0;
 }
@@ -91,6 +99,8 @@ static int hv_pci_intx(struct hv *hv, unsigned slot, unsigned pin, bool level)
     unsigned link = (slot + pin) % SIM_LINKS; /* wiring of the PC's board, as Xen has it [hvm_pci_intx_link()] */
     sim->intx[slot][pin] = level;
     sim->link_high[link] += level ? 1 : UINT_MAX; /* less one */
+    if (sim->controllers.isa)
+        sim->controllers.intx(sim->controllers.opaque, slot, pin, level);
     update_pin(sim, sim->links[link]);
     return 0;
 }
@@ -102,6 +112,8 @@ static int hv_pci_link(struct hv *hv, unsigned link, unsigned irq)
         return -EINVAL;
     unsigned old = sim->links[link];
     sim->links[link] = irq;
+    if (sim->controllers.isa)
+        sim->controllers.link(sim->controllers.opaque, link, irq);
     update_pin(sim, old);
     update_pin(sim, irq);
     return 0;
@@ -147,6 +159,33 @@ void sim_unlisten(struct sim *sim, struct sim_pin_listener *listener)
         link = &(*link)->next;
     if (*link)
         *link = listener->next;
+}
+
+void sim_set_controllers(struct sim *sim, const struct sim_controllers *controllers)
+{
+    sim->controllers = controllers ? *controllers : (struct sim_controllers){ 0 };
+    memset(sim->told, 0, sizeof(sim->told));
+    for (unsigned link = 0; controllers && link < SIM_LINKS; link++)
+        controllers->link(controllers->opaque, link, sim->links[link]);
+    for (unsigned line = 0; controllers && line < IRQ_ISA_LINES; line++) {
+        if (sim->isa[line])
+            controllers->isa(controllers->opaque, line, true);
+    }
+    for (unsigned wire = 0; controllers && wire < IRQ_PCI_SLOTS * IRQ_PCI_PINS; wire++) {
+        if (sim->intx[wire / IRQ_PCI_PINS][wire % IRQ_PCI_PINS])
+            controllers->intx(controllers->opaque, wire / IRQ_PCI_PINS, wire % IRQ_PCI_PINS, true);
+    }
+    for (unsigned pin = 0; pin < SIM_PINS; pin++)
+        update_pin(sim, pin);
+}
+
+void sim_set_pin(void *opaque, unsigned pin, bool level)
+{
+    struct sim *sim = opaque;
+    if (pin >= SIM_PINS)
+        return;
+    sim->told[pin] = level;
+    update_pin(sim, pin);
 }
 
 void sim_drive_pin(struct sim *sim, unsigned pin, bool level)

@@ -40,6 +40,8 @@ struct sim {
     bool isa[IRQ_ISA_LINES], intx[IRQ_PCI_SLOTS][IRQ_PCI_PINS], driven[SIM_PINS], pins[SIM_PINS];
     unsigned links[SIM_LINKS], link_high[SIM_LINKS]; /* route, and how many wires of the link are high */
     struct sim_pin_listener *listeners;
+    struct sim_controllers controllers; /* isa NULL: none */
+    bool told[SIM_PINS];                /* pins as they say */
     struct sim_msi msis[SIM_MSI_LOG];
     uint64_t nr_msis;
     int shutdown;

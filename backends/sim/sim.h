@@ -140,6 +140,18 @@ struct sim_pin_listener {
  */
 void sim_listen(struct sim *sim, struct sim_pin_listener *listener);
 void sim_unlisten(struct sim *sim, struct sim_pin_listener *listener);
+/*
+ * Interrupt controllers that the board has itself: handed every line, wire and link, those that are up already too. From
+ * then on the pins are what they say by sim_set_pin(), which is an irq_fn. NULL: the pins follow the lines again.
+ */
+struct sim_controllers {
+    void (*isa)(void *opaque, unsigned line, bool level);
+    void (*intx)(void *opaque, unsigned slot, unsigned pin, bool level);
+    void (*link)(void *opaque, unsigned link, unsigned irq);
+    void *opaque;
+};
+void sim_set_controllers(struct sim *sim, const struct sim_controllers *controllers);
+void sim_set_pin(void *sim, unsigned pin, bool level);
 /* Drive a pin from outside, beside what the board does. */
 void sim_drive_pin(struct sim *sim, unsigned pin, bool level);
 

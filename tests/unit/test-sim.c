@@ -350,6 +350,51 @@ static void lines_and_links(void **state)
     assert_int_equal(w->hv->ops->pci_intx(w->hv, 32, 0, true), -EINVAL);
 }
 
+static unsigned isa_told, intx_told, link_told;
+
+static void told_isa(void *opaque, unsigned line, bool level)
+{
+    isa_told = line << 1 | level;
+    sim_set_pin(((struct world *)opaque)->sim, line == 0 ? 2 : line, level);
+}
+
+static void told_intx(void *opaque, unsigned slot, unsigned pin, bool level)
+{
+    intx_told = (slot * IRQ_PCI_PINS + pin) << 1 | level;
+}
+
+static void told_link(void *opaque, unsigned link, unsigned irq)
+{
+    link_told |= irq << (4 * link);
+}
+
+static void controllers_of_the_board(void **state)
+{
+    struct world *w = *state;
+    struct irq timer = irq_isa(&w->irqs, 0);
+    assert_int_equal(w->hv->ops->pci_link(w->hv, 3, 11), 0);
+    irq_set(&timer, true);
+    pci_set_intx(&w->func, true);
+    assert_true(sim_pin_level(w->sim, 0) && sim_pin_level(w->sim, 11));
+    sim_set_controllers(w->sim, &(struct sim_controllers){ told_isa, told_intx, told_link, w });
+    assert_int_equal(isa_told, 1);
+    assert_int_equal(intx_told, (3 * 4) << 1 | 1);
+    assert_int_equal(link_told, 11 << 12);
+    assert_false(sim_pin_level(w->sim, 0) || sim_pin_level(w->sim, 11)); /* theirs to say now */
+    assert_true(sim_pin_level(w->sim, 2));
+    irq_set(&timer, false);
+    pci_set_intx(&w->func, false);
+    assert_int_equal(intx_told, (3 * 4) << 1);
+    assert_int_equal(w->hv->ops->pci_link(w->hv, 0, 5), 0);
+    assert_int_equal(link_told, 11 << 12 | 5);
+    assert_false(sim_pin_level(w->sim, 2));
+    sim_set_pin(w->sim, SIM_PINS, true);
+    sim_set_pin(w->sim, 20, true);
+    assert_int_equal(w->pin, 20);
+    sim_set_controllers(w->sim, NULL);
+    assert_false(sim_pin_level(w->sim, 20));
+}
+
 static void messages_and_power_are_recorded(void **state)
 {
     struct world *w = *state;
@@ -514,6 +559,7 @@ int main(void)
         TEST(posted_writes_come_before_the_next_request),
         TEST(hostile_requests_are_answered),
         TEST(lines_and_links),
+        TEST(controllers_of_the_board),
         TEST(messages_and_power_are_recorded),
         cmocka_unit_test(nonsense_is_refused),
         TEST(timers_run_at_their_own_time),
