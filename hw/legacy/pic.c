@@ -37,6 +37,7 @@ struct pic {
     struct bus_region regions[NR_CHIPS], elcr_region;
     struct irq intr;
     void (*masks_changed)(void *opaque);
+    void (*looking)(void *opaque);
     void *opaque;
     /* Guest-visible state. */
     struct pic_chip master, slave;
@@ -182,6 +183,8 @@ uint16_t pic_masks(const struct device *dev)
 
 static uint8_t chip_read(struct pic *s, struct pic_chip *c, unsigned off)
 {
+    if (s->looking && (c->poll || off == COMMAND))
+        s->looking(s->opaque);
     if (c->poll) { /* the next read, at either port, is the acknowledge [8259 Poll Command] */
         c->poll = false;
         int input = c == &s->slave ? acknowledge_slave(s) : acknowledge(c, PIC_CASCADE);
@@ -357,7 +360,7 @@ static void pic_unplug(struct device *dev)
     bus_detach(&s->elcr_region);
     irq_set(&s->intr, false);
     s->intr = (struct irq){ 0 }; /* inputs may still move */
-    s->masks_changed = NULL;
+    s->masks_changed = s->looking = NULL;
 }
 
 static const struct bus_ops master_ops = { master_read, master_write, .sizes = BUS_1 };
@@ -388,6 +391,7 @@ int pic_create(const struct pic_config *config, struct device **out)
     }
     s->intr = config->intr;
     s->masks_changed = config->masks_changed;
+    s->looking = config->looking;
     s->opaque = config->opaque;
     *out = &s->dev;
     return 0;

@@ -19,6 +19,8 @@ struct pic_config {
     struct irq intr; /* the processor's INTR pin */
     /* The guest changed what pic_masks() says; called from the port write. May be NULL. */
     void (*masks_changed)(void *opaque);
+    /* The guest is about to see the requests: a driver that lags behind can set its input now. May be NULL. */
+    void (*looking)(void *opaque);
     void *opaque;
 };
 
