@@ -1,6 +1,7 @@
 /* The simulated start of the program: see sim-main.h. */
 #include "sim-main.h"
 #include "backends/null/block-null.h"
+#include "hw/legacy/platform.h"
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -48,6 +49,17 @@ static int read_file(struct host *host, const char *path, size_t max, uint8_t **
 
 /* --- The guest --- */
 
+/* The board's own interrupt controllers get every line from the simulated hypervisor, as from a real one. */
+static void on_intx(void *platform, unsigned slot, unsigned pin, bool level)
+{
+    platform_intx(platform, slot, pin, level);
+}
+
+static void on_link(void *platform, unsigned link, unsigned irq)
+{
+    platform_link(platform, link, irq);
+}
+
 static void do_reset(void *opaque)
 {
     struct sim_main *s = opaque;
@@ -89,10 +101,14 @@ int sim_main_create(struct sim_main *s, struct host *inner, struct machine *mach
                              .block_open = open_block, .close_fd = close_fd, .read_file = read_file };
     machine->hv = sim_hv(s->sim);
     machine->host = &s->host;
+    machine->pin_changed = sim_set_pin;
+    machine->pin_opaque = s->sim;
     err = machine_create(machine, error);
     if (err)
         return err;
     s->machine = machine;
+    if (machine->platform)
+        sim_set_controllers(s->sim, &(struct sim_controllers){ platform_isa, on_intx, on_link, machine->platform });
     sim_serve(s->sim, &(struct ioreq_config){ .ports = &machine->ports, .memory = &machine->memory,
                           .pci = &machine->pci, .mem = &machine->mem, .log = machine->log });
     return 0;
@@ -167,6 +183,8 @@ int sim_main_run(struct sim_main *s)
 
 void sim_main_close(struct sim_main *s)
 {
+    if (s->sim)
+        sim_set_controllers(s->sim, NULL); /* they go with the machine, in an order that lines don't know */
     chr_close(s->chr);
     s->chr = NULL;
     qtest_destroy(s->qtest);

@@ -1,7 +1,10 @@
 /* What holds the board together: see machine.h. */
 #include "machine.h"
 #include "chipset/cmos.h"
+#include "chipset/piix4-pm.h"
 #include "chipset/xen-platform.h"
+#include "legacy/platform.h"
+#include "legacy/rtc.h"
 #include "storage/ide-piix3.h"
 #include <errno.h>
 #include <stdio.h>
@@ -112,7 +115,10 @@ void machine_power(void *opaque, enum hv_shutdown reason)
 void machine_sleep(void *opaque)
 {
     struct machine *m = opaque;
-    cmos_set(m->cmos, CMOS_SHUTDOWN_STATUS, CMOS_RESUME_FROM_S3);
+    if (m->platform)
+        rtc_cmos_set(platform_rtc(m->platform), CMOS_SHUTDOWN_STATUS, CMOS_RESUME_FROM_S3);
+    else
+        cmos_set(m->cmos, CMOS_SHUTDOWN_STATUS, CMOS_RESUME_FROM_S3);
     int err = m->hv->ops->set_s_state(m->hv, 3);
     if (err) {
         log_print(m->log, LOG_ERROR, "machine", "the guest can't sleep (S3): %s; it stays awake", strerror(-err));
@@ -251,7 +257,11 @@ void machine_destroy(struct machine *m)
     m->ports.listener = NULL; /* the hypervisor's side goes as a whole */
     m->memory.listener = NULL;
     m->pci.listener = NULL;
+    if (m->platform && m->pm)
+        piix4_pm_bind_events(m->pm, NULL, NULL, NULL); /* the timer goes first */
     devices_free(&m->devices);
+    platform_destroy(m->platform);
+    m->platform = NULL;
     m->ide = m->pm = m->cmos = m->vga = NULL;
     mem_finish(&m->mem);
     if (m->vram)

@@ -16,6 +16,8 @@
 #include <thindm/pci.h>
 #include <thindm/qmp.h>
 
+struct platform;
+
 struct machine {
     /* Given by the caller of machine_create(); all must outlive the machine. */
     struct loop *loop;
@@ -23,7 +25,10 @@ struct machine {
     struct hv *hv;
     struct host *host;
     const struct config *config;
-    unsigned century; /* of today: 20 for 2026 */
+    unsigned century;     /* of today: 20 for 2026 */
+    int64_t wall_clock_s; /* what the board's own clock shows at first, seconds since 1970 */
+    irq_fn *pin_changed;  /* an input of the board's own I/O APIC changed; may be NULL */
+    void *pin_opaque;
     /* The guest asked for its end, or for S3 sleep; called before the hypervisor is told. May be NULL. */
     void (*power)(void *opaque, enum hv_shutdown reason);
     void (*sleep)(void *opaque);
@@ -41,6 +46,8 @@ struct machine {
     struct input input;
     /* Devices that the machine talks to, owned by devices. NULL: not there. */
     struct device *ide, *pm, *cmos, *vga;
+    struct platform *platform; /* interrupt controllers and timers; NULL: the hypervisor's are used */
+    uint8_t ram_bytes_le[8], vcpus_le[2], max_vcpus_le[2]; /* what fw_cfg shows */
     struct chr *serials[CONFIG_MAX_SERIALS]; /* owned by the serial ports */
     uint8_t *vga_rom;
     void *vram;

@@ -1,12 +1,13 @@
 /*
  * The parts list of a Xen HVM guest's board ("xenfv"): slots, ids and wiring are what installed guests know. A guest
  * without the Xen platform device ("pc") has every later function one slot lower, as the first free slot is taken.
- * Memory, PIC, PIT, IOAPIC, RTC and the PM timer are the hypervisor's.
+ * Memory, PIC, PIT, IOAPIC, RTC and the PM timer are the hypervisor's, unless the board is told to have its own.
  */
 #include "char/serial.h"
 #include "chipset/cmos.h"
 #include "chipset/debugport.h"
 #include "chipset/dma8237.h"
+#include "chipset/fw-cfg.h"
 #include "chipset/i440fx.h"
 #include "chipset/piix3.h"
 #include "chipset/piix4-pm.h"
@@ -14,6 +15,8 @@
 #include "chipset/xen-platform.h"
 #include "display/vga.h"
 #include "input/i8042.h"
+#include "legacy/platform.h"
+#include "legacy/pm-timer.h"
 #include "machine.h"
 #include "storage/ide-piix3.h"
 #include <thindm/block.h>
@@ -24,6 +27,7 @@
 
 enum { SLOT_PIIX = 1, SLOT_PLATFORM = 2, NR_COM_PORTS = 4 };
 enum { IRQ_KEYBOARD = 1, IRQ_SCI = 9, IRQ_MOUSE = 12, IRQ_IDE0 = 14, IRQ_IDE1 = 15 };
+enum { IOAPIC_PINS = 24 };
 enum { ROM_MAX_BYTES = 1 << 20, PATH_BYTES = 512 };
 
 static const struct {
@@ -94,6 +98,34 @@ static int create_chipset(struct machine *m, char error[CONFIG_ERROR_BYTES])
     return m->config->no_acpi ? 0 : create_pm(m, error);
 }
 
+/* What a hypervisor has, for hosts without: as QEMU's PC has it, whose test clients know nothing else. */
+static int create_legacy(struct machine *m, const struct cmos_config *cmos, char error[CONFIG_ERROR_BYTES])
+{
+    struct device *dev;
+    int err = platform_create(&(struct platform_config){ .loop = m->loop, .ports = &m->ports, .memory = &m->memory,
+                                  .hv = m->hv, .irqs = &m->irqs, .devices = &m->devices, .cmos = cmos,
+                                  .base_time_s = m->wall_clock_s, .ioapic_pins = IOAPIC_PINS,
+                                  .ioapic_version = IOAPIC_V20, .hpet = true, .pm_timer = m->pm != NULL,
+                                  .counts_at_reset = true, .pin_changed = m->pin_changed, .opaque = m->pin_opaque },
+                              &m->platform);
+    if (err) {
+        snprintf(error, CONFIG_ERROR_BYTES, "the legacy platform: %s", strerror(-err));
+        return err;
+    }
+    if (m->pm)
+        piix4_pm_bind_events(m->pm, pm_timer_read, pm_timer_write, platform_pm_timer(m->platform));
+    le64_put(m->ram_bytes_le, m->config->ram_bytes);
+    le16_put(m->vcpus_le, (uint16_t)m->config->vcpus);
+    le16_put(m->max_vcpus_le, (uint16_t)m->config->max_vcpus);
+    const struct fw_cfg_item items[] = { { FW_CFG_RAM_BYTES, m->ram_bytes_le, sizeof(m->ram_bytes_le) },
+                                         { FW_CFG_VCPUS, m->vcpus_le, sizeof(m->vcpus_le) },
+                                         { FW_CFG_MAX_VCPUS, m->max_vcpus_le, sizeof(m->max_vcpus_le) } };
+    err = fw_cfg_create(&(struct fw_cfg_config){ .id = "fw-cfg", .loop = m->loop, .ports = &m->ports, .mem = &m->mem,
+                            .items = items, .nr_items = ARRAY_SIZE(items) },
+                        &dev);
+    return add(m, dev, "fw-cfg", err, error);
+}
+
 /* The BIOS reads disk geometry and the boot order from here, so it comes after the disks. */
 static int create_cmos(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
@@ -107,6 +139,8 @@ static int create_cmos(struct machine *m, char error[CONFIG_ERROR_BYTES])
         struct ide_geometry g = ide_guess_geometry(info.block->size_bytes);
         config.drives[unit] = (struct cmos_drive){ g.cylinders, g.heads, g.sectors, g.translation };
     }
+    if (m->config->platform)
+        return create_legacy(m, &config, error);
     int err = cmos_create(&config, &m->cmos);
     return add(m, m->cmos, "cmos", err, error);
 }

@@ -1,6 +1,6 @@
 /*
- * The program under a qtest client, as the client library of QEMU's device tests starts it: two sockets, at once; virtual
- * time; a monitor beside it; an end by signal or by the client.
+ * The program under a qtest client, as the client library of QEMU's device tests starts it: two sockets, at once;
+ * virtual time; a monitor beside it; an end by signal or by the client.
  *
  *     test-qtest-process THINDM
  */
@@ -215,6 +215,30 @@ static void the_guest_resets_itself(void **state)
     assert_int_equal(end(c), 0);
 }
 
+/* The PC as a whole: timer, clock, firmware configuration, interrupt controllers; and without them by option. */
+static void the_platform(void **state)
+{
+    struct client *c = *state;
+    start(c, "-m 48");
+    assert_string_equal(ask(c, "irq_intercept_in ioapic\n"), "OK\n");
+    assert_string_equal(ask(c, "clock_step\n"), "OK 27462700\n"); /* half a period of the timer at 18.2 Hz */
+    assert_int_equal(write(c->qtest, "clock_step\n", 11), 11);
+    assert_string_equal(hear(c, c->qtest, 2), "IRQ raise 0\nOK 54925401\n");
+    assert_string_equal(ask(c, "outw 0x510 3\n"), "OK\n");
+    const char *const bytes[] = { "00", "00", "00", "03", "00" };
+    for (unsigned i = 0; i < 5; i++) {
+        char want[16];
+        snprintf(want, sizeof(want), "OK 0x00%s\n", bytes[i]);
+        assert_string_equal(ask(c, "inb 0x511\n"), want);
+    }
+    assert_string_equal(ask(c, "readl 0xfed00000\n"), "OK 0x000000008086a201\n");
+    assert_int_equal(end(c), 0);
+    start(c, "-M pc,platform=off");
+    assert_string_equal(ask(c, "clock_step\n"), "OK 0\n");
+    assert_string_equal(ask(c, "readl 0xfed00000\n"), "OK 0x0000000000000000\n");
+    assert_int_equal(end(c), 0);
+}
+
 static void no_machine(void **state)
 {
     struct client *c = *state;
@@ -237,6 +261,7 @@ int main(int argc, char *argv[])
         TEST(a_client_that_leaves_ends_it),
         TEST(stop_holds_the_timers),
         TEST(the_guest_resets_itself),
+        TEST(the_platform),
         TEST(no_machine),
     };
     if (argc != 2 || !mkdtemp(folder))
