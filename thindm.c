@@ -290,7 +290,6 @@ static int start_guest(struct thindm *t)
     struct config *c = &t->config;
     struct machine machine = { .loop = &t->loop, .log = t->log, .config = c, .century = century_now(),
                                .wall_clock_s = time(NULL), .power = guest_power, .sleep = guest_sleep,
-                               .opaque = t };
                                    .tray_moved = tray_moved, .opaque = t };
     t->machine = machine;
     if (c->qtest)
