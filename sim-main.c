@@ -64,8 +64,11 @@ static void do_reset(void *opaque)
 {
     struct sim_main *s = opaque;
     sim_reset(s->sim);
-    if (s->machine)
-        devices_reset(&s->machine->devices);
+    if (!s->machine)
+        return;
+    trace_action(record_main_trace(s->record), TRACE_RESTART, 0, NULL);
+    devices_reset(&s->machine->devices);
+    trace_end(record_main_trace(s->record));
 }
 
 void sim_main_reset(struct sim_main *s)
@@ -83,7 +86,8 @@ void sim_main_init(struct sim_main *s, const struct config *config, struct loop 
     task_init(&s->reset, loop, do_reset, s);
 }
 
-int sim_main_create(struct sim_main *s, struct host *inner, struct machine *machine, char error[CONFIG_ERROR_BYTES])
+int sim_main_create(struct sim_main *s, struct host *inner, struct machine *machine, struct record_main *record,
+                    char error[CONFIG_ERROR_BYTES])
 {
     const struct config *c = s->config;
     bool none = c->machine == MACHINE_NONE;
@@ -103,14 +107,18 @@ int sim_main_create(struct sim_main *s, struct host *inner, struct machine *mach
     machine->host = &s->host;
     machine->pin_changed = sim_set_pin;
     machine->pin_opaque = s->sim;
+    s->record = record;
+    record_main_start(record, machine);
     err = machine_create(machine, error);
     if (err)
         return err;
+    record_main_ready(record, machine);
     s->machine = machine;
     if (machine->platform)
         sim_set_controllers(s->sim, &(struct sim_controllers){ platform_isa, on_intx, on_link, machine->platform });
     sim_serve(s->sim, &(struct ioreq_config){ .ports = &machine->ports, .memory = &machine->memory,
-                          .pci = &machine->pci, .mem = &machine->mem, .log = machine->log });
+                          .pci = &machine->pci, .mem = &machine->mem, .log = machine->log,
+                          .trace = record_main_trace(record) });
     return 0;
 }
 
@@ -145,8 +153,11 @@ static void client_left(void *opaque)
 {
     struct sim_main *s = opaque;
     uint64_t rounds = END_ROUNDS;
-    if (s->machine)
+    if (s->machine) {
+        trace_action(record_main_trace(s->record), TRACE_STOP, 0, NULL);
         machine_drain(s->machine);
+        trace_end(record_main_trace(s->record));
+    }
     (void)sim_clock_settle(&s->clock, s->loop, &rounds);
     loop_quit(s->loop);
 }

@@ -9,6 +9,7 @@
 #include "backends/sim/qtest.h"
 #include "backends/sim/sim.h"
 #include "hw/machine.h"
+#include "record-main.h"
 #include <stdio.h>
 #include <thindm/config.h>
 #include <thindm/host.h>
@@ -17,6 +18,7 @@ struct sim_main {
     const struct config *config;
     struct loop *loop;
     struct machine *machine;
+    struct record_main *record;
     struct sim_clock clock;
     struct sim *sim;
     struct host host, *inner; /* what the machine opens things by, and who does it */
@@ -32,9 +34,9 @@ void sim_main_init(struct sim_main *s, const struct config *config, struct loop 
                    void *sources_opaque);
 /*
  * A simulated domain with the machine that config describes: machine is filled in but for what this gives it (hv,
- * host), or left alone if there is none. 0, or -errno with one line in error or in the log.
+ * host), or left alone if there is none. record is told of it. 0, or -errno with one line in error or in the log.
  */
-int sim_main_create(struct sim_main *s, struct host *inner, struct machine *machine,
+int sim_main_create(struct sim_main *s, struct host *inner, struct machine *machine, struct record_main *record,
                     char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* Everything is there: talk to the client. 0 or -errno as above. */
 int sim_main_serve(struct sim_main *s, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;

@@ -12,6 +12,8 @@
 #include "backends/xen/xen.h"
 #include "hw/chipset/piix4-pm.h"
 #include "hw/machine.h"
+#include "record-main.h"
+#include "replay-main.h"
 #include "sim-main.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +33,7 @@ struct thindm {
     struct signals signals;
     struct xen *xen;     /* NULL under a qtest client: sim is used then */
     struct sim_main sim;
+    struct record_main record;
     struct machine machine; /* hv NULL: there is none */
     struct chr *chrs[CONFIG_MAX_CHRS];
     struct qmp *qmp;
@@ -293,7 +296,7 @@ static int start_guest(struct thindm *t)
                                    .tray_moved = tray_moved, .opaque = t };
     t->machine = machine;
     if (c->qtest)
-        return sim_main_create(&t->sim, &t->host.host, &t->machine, t->error);
+        return sim_main_create(&t->sim, &t->host.host, &t->machine, &t->record, t->error);
     int err = xen_open(&(struct xen_config){ .domid = (uint16_t)c->domid, .ram_bytes = c->ram_bytes,
                            .max_ram_below_4g = c->max_ram_below_4g, .epoll = &t->epoll, .loop = &t->loop, .log = t->log },
                        &t->xen, t->error);
@@ -301,13 +304,15 @@ static int start_guest(struct thindm *t)
         return err;
     t->machine.hv = xen_hv(t->xen);
     t->machine.host = &t->host.host;
+    record_main_start(&t->record, &t->machine);
     err = machine_create(&t->machine, t->error);
     if (err)
         return err;
+    record_main_ready(&t->record, &t->machine);
     return xen_serve(t->xen,
                      &(struct ioreq_config){ .ports = &t->machine.ports, .memory = &t->machine.memory,
                          .pci = &t->machine.pci, .mem = &t->machine.mem, .time_offset = guest_clock_set,
-                         .corrupt = ring_corrupt, .opaque = t },
+                         .corrupt = ring_corrupt, .opaque = t, .trace = record_main_trace(&t->record) },
                      t->error);
 }
 
@@ -359,6 +364,8 @@ static int start(struct thindm *t)
     int err = c->runas ? runas_parse(c->runas, &runas, t->error) : 0;
     if (!err)
         err = signals_init(&t->signals, &t->epoll, end_signal, t);
+    if (!err && c->machine != MACHINE_NONE)
+        err = record_main_open(&t->record, c, t->log, t->error);
     if (!err && (c->machine != MACHINE_NONE || c->qtest))
         err = start_guest(t);
     if (!err)
@@ -385,6 +392,7 @@ static void explain(const struct thindm *t)
 
 static void finish(struct thindm *t)
 {
+    record_main_finish(&t->record);
     sim_main_close(&t->sim);
     if (t->machine.hv)
         machine_drain(&t->machine);
@@ -393,6 +401,7 @@ static void finish(struct thindm *t)
     qmp_destroy(t->qmp);
     if (t->machine.hv)
         machine_destroy(&t->machine);
+    record_main_close(&t->record);
     xen_close(t->xen);
     sim_main_destroy(&t->sim);
     signals_finish(&t->signals);
@@ -429,6 +438,12 @@ int main(int argc, char *argv[])
     static struct thindm t;
     int status;
     signals_ignore();
+    if (argc > 1 && strcmp(argv[1], "replay") == 0)
+        return replay_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], "trace") == 0)
+        return trace_main(argc, argv);
+    t.record.argc = argc;
+    t.record.argv = argv;
     if (done_by_options(&t, argc, argv, &status)) {
         config_free(&t.config);
         return status;

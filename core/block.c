@@ -3,11 +3,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <thindm/trace.h>
 
 static void count_and_finish(struct block_req *req, int err)
 {
     struct block *block = req->block;
+    struct trace *trace = block->trace; /* done() may lead to the end of block */
     assert(block->in_flight > 0);
+    if (trace)
+        trace->ops->block_done(trace, req, &err);
     block->in_flight--;
     if (err) {
         block->stats.errors[req->op]++;
@@ -16,6 +20,7 @@ static void count_and_finish(struct block_req *req, int err)
         block->stats.bytes[req->op] += req->op == BLOCK_FLUSH ? 0 : req->len;
     }
     req->done(req, err); /* may submit req again */
+    trace_end(trace);
 }
 
 static void run_rejected(void *opaque)
@@ -40,6 +45,8 @@ void block_init(struct block *block, const struct block_ops *ops, struct loop *l
     block->stats = (struct block_stats){ 0 };
     block->in_flight = 0;
     block->rejected = NULL;
+    block->trace = NULL;
+    block->trace_id = block->trace_nr = 0;
     task_init(&block->reject_task, loop, run_rejected, block);
 }
 
@@ -82,6 +89,9 @@ void block_submit(struct block *block, struct block_req *req)
     req->progress = 0;
     req->result = check(block, req);
     block->in_flight++;
+    req->trace_nr = ++block->trace_nr;
+    if (block->trace)
+        block->trace->ops->block_submit(block->trace, req);
     if (req->result == 0 && (req->op == BLOCK_FLUSH || req->len > 0)) {
         block->ops->submit(block, req);
         return;

@@ -19,6 +19,7 @@ void config_init(struct config *config)
         .max_vcpus = 1,
         .boot_order = "cad",
         .vga_bytes = 16 * MIB,
+        .flight_bytes = 64 * KIB,
     };
 }
 

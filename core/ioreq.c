@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <thindm/ioreq.h>
+#include <thindm/trace.h>
 
 /* Xen cuts string forms at a page of guest memory or of MMIO; more elements than bytes in a page are never meant [ioreq.h]. */
 enum { MAX_COUNT = PAGE_BYTES, MAX_ADDRESS_BITS = 52 };
@@ -67,10 +68,12 @@ static void pio_string(struct ioreq *engine, const struct request *req)
         if (!req->descending &&
             mem_pin(engine->config.mem, element_addr(req, req->data, i), (size_t)(req->count - i) * req->size, &pin) == 0) {
             whole = pin.vec.len / req->size;
-            if (req->read)
+            if (req->read) {
                 bus_read_rep(engine->config.ports, req->addr, req->size, pin.vec.ptr, whole);
-            else
+            } else {
+                mem_pin_load(engine->config.mem, &pin, whole * req->size);
                 bus_write_rep(engine->config.ports, req->addr, req->size, pin.vec.ptr, whole);
+            }
             mem_unpin(engine->config.mem, &pin, req->read ? whole * req->size : 0);
             i += (uint32_t)whole;
         }
@@ -208,6 +211,36 @@ static uint64_t execute(struct ioreq *engine, struct request *req)
     return UINT64_MAX;
 }
 
+static void trace_request(struct trace *trace, const struct request *req, unsigned vcpu, bool posted)
+{
+    trace->ops->ioreq(trace, &(struct trace_ioreq){ .addr = req->addr, .data = req->data, .count = req->count, .size = req->size,
+                                                    .type = req->type, .vcpu = (uint8_t)vcpu, .read = req->read,
+                                                    .pointer = req->pointer, .descending = req->descending, .posted = posted });
+}
+
+/* execute(), recorded. */
+static uint64_t run(struct ioreq *engine, struct request *req, unsigned vcpu)
+{
+    struct trace *trace = engine->config.trace;
+    if (!trace)
+        return execute(engine, req);
+    trace_request(trace, req, vcpu, false);
+    uint64_t answer = execute(engine, req);
+    if (req->read && !req->pointer)
+        trace->ops->answer(trace, answer);
+    trace_end(trace);
+    return answer;
+}
+
+static void run_posted(struct ioreq *engine, struct request *req)
+{
+    struct trace *trace = engine->config.trace;
+    if (trace)
+        trace_request(trace, req, 0, true);
+    execute(engine, req);
+    trace_end(trace);
+}
+
 bool ioreq_serve(struct ioreq *engine, unsigned vcpu)
 {
     uint8_t *slot = engine->config.sync_page + (size_t)vcpu * IOREQ_SLOT_BYTES;
@@ -228,7 +261,7 @@ bool ioreq_serve(struct ioreq *engine, unsigned vcpu)
     };
     /* The guest's posted writes come before this request in program order [common/ioreq.c]. */
     ioreq_drain(engine);
-    uint64_t answer = execute(engine, &req);
+    uint64_t answer = run(engine, &req, vcpu);
     if (req.read && !req.pointer)
         memcpy(slot + IOREQ_DATA, &answer, sizeof(answer));
     atomic_store_explicit(flags_at, rest | IOREQ_RESP_READY, memory_order_release);
@@ -250,6 +283,8 @@ static void ring_corrupt(struct ioreq *engine, uint32_t filled)
     engine->broken = true;
     log_print(engine->config.log, LOG_ERROR, "ioreq", "the ring of posted writes is corrupt (%u slots filled); giving the domain up",
               filled);
+    if (engine->config.trace)
+        engine->config.trace->ops->corrupt(engine->config.trace);
     if (engine->config.corrupt)
         engine->config.corrupt(engine->config.opaque);
 }
@@ -281,7 +316,7 @@ unsigned ioreq_drain(struct ioreq *engine)
             req.data |= (uint64_t)le32_get(copy + 4) << 32;
         }
         if (!req.read) /* a posted read makes no sense: nobody waits for the answer */
-            execute(engine, &req);
+            run_posted(engine, &req);
         /* Xen subtracts from both pointers at the wrap: add, never store [ioreq.h, HVM_IOREQSRV_BUFIOREQ_ATOMIC]. */
         atomic_fetch_add_explicit((_Atomic(uint32_t) *)(engine->config.buffered_page + RING_READ), used,
                                   memory_order_release);

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <thindm/trace.h>
 
 /* A look-out pays if it is shorter than a sleep and a wake-up, some 30 us on a busy host. */
 #define WATCH_MAX_NS UINT64_C(30000)
@@ -26,9 +27,17 @@ void loop_init(struct loop *loop, const struct loop_host *host, void *host_opaqu
     loop->tasks_end = &loop->tasks;
 }
 
-uint64_t loop_now(const struct loop *loop)
+static uint64_t guest_now(const struct loop *loop)
 {
     return (loop->frozen ? loop->frozen_at_ns : host_now(loop)) - loop->frozen_total_ns;
+}
+
+uint64_t loop_now(const struct loop *loop)
+{
+    uint64_t now = guest_now(loop);
+    if (loop->trace)
+        loop->trace->ops->clock(loop->trace, &now);
+    return now;
 }
 
 void loop_freeze(struct loop *loop)
@@ -60,6 +69,24 @@ void loop_quit(struct loop *loop)
     loop->stop = true;
 }
 
+static void run_task(struct loop *loop, struct task *task)
+{
+    struct trace *trace = task->id > 0 ? loop->trace : NULL;
+    if (trace)
+        trace->ops->task(trace, task->id);
+    task->fn(task->opaque); /* may free task */
+    trace_end(trace);
+}
+
+static void run_timer(struct loop *loop, struct timer *timer)
+{
+    struct trace *trace = timer->id > 0 ? loop->trace : NULL;
+    if (trace)
+        trace->ops->timer(trace, timer->id, timer->expires_ns);
+    timer->fn(timer->opaque); /* may free timer */
+    trace_end(trace);
+}
+
 static void run_tasks(struct loop *loop)
 {
     size_t count = 0;
@@ -69,7 +96,7 @@ static void run_tasks(struct loop *loop)
     for (; count > 0 && loop->tasks && !loop->stop; count--) {
         struct task *task = loop->tasks;
         task_cancel(task);
-        task->fn(task->opaque); /* may free task */
+        run_task(loop, task);
     }
 }
 
@@ -77,7 +104,7 @@ static void run_timers(struct loop *loop)
 {
     if (!loop->timers || loop->frozen)
         return;
-    uint64_t now = loop_now(loop);
+    uint64_t now = guest_now(loop);
     size_t count = 0;
     for (const struct timer *timer = loop->timers; timer && timer->expires_ns <= now; timer = timer->next)
         count++;
@@ -88,7 +115,7 @@ static void run_timers(struct loop *loop)
             return;
         loop->timers = timer->next;
         timer->armed = false;
-        timer->fn(timer->opaque); /* may free timer */
+        run_timer(loop, timer);
     }
 }
 
@@ -99,7 +126,7 @@ static int64_t wait_time(const struct loop *loop, int64_t limit_ns)
         return 0;
     if (!loop->timers || loop->frozen)
         return limit_ns;
-    uint64_t left = timer_left(loop->timers);
+    uint64_t now = guest_now(loop), expires = loop->timers->expires_ns, left = expires > now ? expires - now : 0;
     if (left > INT64_MAX)
         left = INT64_MAX;
     return limit_ns >= 0 && (uint64_t)limit_ns < left ? limit_ns : (int64_t)left;
@@ -200,7 +227,7 @@ int loop_run(struct loop *loop)
 
 void timer_init(struct timer *timer, struct loop *loop, loop_fn *fn, void *opaque)
 {
-    *timer = (struct timer){ .loop = loop, .fn = fn, .opaque = opaque };
+    *timer = (struct timer){ .loop = loop, .fn = fn, .opaque = opaque, .id = loop->naming ? ++loop->ids : 0 };
 }
 
 void timer_arm(struct timer *timer, uint64_t delay_ns)
@@ -239,7 +266,7 @@ uint64_t timer_left(const struct timer *timer)
 
 void task_init(struct task *task, struct loop *loop, loop_fn *fn, void *opaque)
 {
-    *task = (struct task){ .loop = loop, .fn = fn, .opaque = opaque };
+    *task = (struct task){ .loop = loop, .fn = fn, .opaque = opaque, .id = loop->naming ? ++loop->ids : 0 };
 }
 
 void task_post(struct task *task)
@@ -264,4 +291,28 @@ void task_cancel(struct task *task)
     if (!task->next)
         task->loop->tasks_end = link;
     task->posted = false;
+}
+
+bool loop_run_timer(struct loop *loop, uint32_t id, uint64_t expires_ns)
+{
+    struct timer *timer = loop->timers;
+    while (timer && (timer->id != id || timer->expires_ns != expires_ns))
+        timer = timer->next;
+    if (!timer)
+        return false;
+    timer_cancel(timer);
+    run_timer(loop, timer);
+    return true;
+}
+
+bool loop_run_task(struct loop *loop, uint32_t id)
+{
+    struct task *task = loop->tasks;
+    while (task && task->id != id)
+        task = task->next;
+    if (!task)
+        return false;
+    task_cancel(task);
+    run_task(loop, task);
+    return true;
 }

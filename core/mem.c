@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <thindm/hv.h>
+#include <thindm/trace.h>
 
 #define NO_BUCKET UINT64_MAX /* no address has this bucket number */
 
@@ -209,12 +210,32 @@ static int copy(struct mem *mem, uint64_t addr, uint8_t *to, const uint8_t *from
 
 int mem_read(struct mem *mem, uint64_t addr, void *buf, size_t len)
 {
-    return copy(mem, addr, buf, NULL, len);
+    int err = copy(mem, addr, buf, NULL, len);
+    if (mem->trace)
+        mem->trace->ops->mem_read(mem->trace, addr, buf, len, &err);
+    return err;
 }
 
 int mem_write(struct mem *mem, uint64_t addr, const void *buf, size_t len)
 {
-    return copy(mem, addr, NULL, buf, len);
+    int err = copy(mem, addr, NULL, buf, len);
+    if (mem->trace)
+        mem->trace->ops->mem_write(mem->trace, addr, buf, len, &err);
+    return err;
+}
+
+void mem_pin_load(struct mem *mem, const struct mem_pin *pin, size_t len)
+{
+    if (mem->trace)
+        mem->trace->ops->pin_read(mem->trace, pin->addr, pin->vec.ptr, len);
+}
+
+bool mem_is_guest(const struct mem *mem, const void *ptr)
+{
+    bool found = false;
+    for (unsigned i = 0; i < MEM_BUCKETS && !found; i++)
+        found = mem->buckets[i].ptr && (uintptr_t)ptr - (uintptr_t)mem->buckets[i].ptr < MEM_BUCKET_BYTES;
+    return found;
 }
 
 int mem_pin(struct mem *mem, uint64_t addr, size_t len, struct mem_pin *pin)
@@ -222,11 +243,14 @@ int mem_pin(struct mem *mem, uint64_t addr, size_t len, struct mem_pin *pin)
     struct access access = { mem, NO_BUCKET };
     struct mem_bucket *bucket;
     int err = resolve(&access, addr, &bucket);
+    uint64_t off = addr % MEM_BUCKET_BYTES;
+    size_t run = err ? 0 : valid_run(bucket, off, len);
+    if (mem->trace)
+        mem->trace->ops->mem_pin(mem->trace, addr, len, &run, &err);
     if (err)
         return err;
-    uint64_t off = addr % MEM_BUCKET_BYTES;
     bucket->pins++;
-    *pin = (struct mem_pin){ { bucket->ptr + off, valid_run(bucket, off, len) }, addr, bucket };
+    *pin = (struct mem_pin){ { bucket->ptr + off, run }, addr, bucket };
     return 0;
 }
 
@@ -237,6 +261,8 @@ void mem_unpin(struct mem *mem, struct mem_pin *pin, size_t written)
         return;
     assert(bucket->pins > 0 && written <= pin->vec.len);
     mark_dirty(mem, pin->addr, written);
+    if (written > 0 && mem->trace)
+        mem->trace->ops->pin_write(mem->trace, pin->addr, pin->vec.ptr, written);
     pin->bucket = NULL;
     bucket->pins--;
     if (bucket->pins == 0 && bucket->stale)

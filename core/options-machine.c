@@ -213,6 +213,20 @@ void option_sandbox(struct options *o, const struct option_row *row, const char 
     option_list_end(&l);
 }
 
+void option_flight_recorder(struct options *o, const struct option_row *row, const char *value)
+{
+    struct option_list l;
+    option_list(&l, o, value, "size");
+    const char *size = option_list_text(&l, "size");
+    if (size && !strcmp(size, "off"))
+        o->config->flight_bytes = 0;
+    else if (size && (!option_size(size, 1, &o->config->flight_bytes) || o->config->flight_bytes < CONFIG_MIN_FLIGHT ||
+                      o->config->flight_bytes > GIB))
+        option_fail(o, "size=%.32s: off, or 8k to 1g", size);
+    o->config->flight_file = option_list_text(&l, "file");
+    option_list_end(&l);
+}
+
 void option_trace(struct options *o, const struct option_row *row, const char *value)
 {
     struct option_list l;

@@ -103,7 +103,7 @@ option_fn option_drive, option_device, option_vga;
 void option_finish_devices(struct options *o);
 /* core/options-machine.c: -machine, -accel, -m, -smp, -boot and all the rest that takes more than one word. */
 option_fn option_machine, option_accel, option_m, option_smp, option_boot, option_domid, option_name, option_run_with;
-option_fn option_log_items, option_sandbox, option_trace, option_display, option_vnc, option_net;
+option_fn option_log_items, option_sandbox, option_trace, option_flight_recorder, option_display, option_vnc, option_net;
 void option_finish_machine(struct options *o);
 
 #endif

@@ -9,6 +9,7 @@
 #include <thindm/util.h>
 
 struct log;
+struct trace;
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_NR_OPS };
 
@@ -25,6 +26,7 @@ struct block_req {
     struct block *block;
     uint64_t progress;
     int result;
+    uint32_t trace_nr; /* core/block.c's: which request of the block this is */
 };
 
 struct block_stats {
@@ -51,6 +53,8 @@ struct block {
     unsigned in_flight;         /* submitted and not yet done() */
     struct block_req *rejected; /* refused by the checks (result says why), oldest first; done() comes from reject_task */
     struct task reject_task;
+    struct trace *trace; /* NULL: nobody records or replays */
+    uint32_t trace_id, trace_nr; /* our number there, and of the last request */
 };
 
 /* For back ends: fill in the common part. size_bytes is rounded down to whole sectors. */

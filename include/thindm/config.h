@@ -24,6 +24,8 @@ enum {
 enum { CONFIG_QEMU_MAJOR = 7, CONFIG_QEMU_MINOR = 2, CONFIG_QEMU_MICRO = 22 };
 /* Where RAM ends at most below 4 GiB; the rest of it starts at 4 GiB. */
 #define CONFIG_MAX_BELOW_4G UINT64_C(0xf0000000)
+/* The least that a flight recorder can work with. */
+#define CONFIG_MIN_FLIGHT (8 * KIB)
 
 /* The path of a disk of zeros, for tests. */
 #define CONFIG_NULL_DISK "null-co://"
@@ -57,6 +59,9 @@ struct config {
     bool start_stopped, no_acpi, no_shutdown, domid_restrict, sandbox, help, version;
     const char *name, *chroot_dir, *runas, *log_file, *pidfile, *keymap;
     enum log_level log_level;
+    const char *trace_record;  /* NULL: no trace is recorded */
+    uint64_t flight_bytes;     /* of the flight recorder; 0: off */
+    const char *flight_file;   /* where it is written at a crash; NULL: nowhere */
     const char *firmware_dir;  /* -L: where the ROM files are; NULL: the built-in place */
     uint64_t ram_bytes;        /* -m */
     uint64_t max_ram_below_4g; /* at most CONFIG_MAX_BELOW_4G */

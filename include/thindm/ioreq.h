@@ -11,6 +11,8 @@
 #include <thindm/mem.h>
 #include <thindm/pci.h>
 
+struct trace;
+
 enum { IOREQ_MAX_VCPUS = 128, IOREQ_SLOT_BYTES = 32, IOREQ_RING_SLOTS = 511 };
 /* struct ioreq, byte offsets in a slot. */
 enum {
@@ -35,6 +37,7 @@ struct ioreq_config {
     /* The ring's pointers are nonsense: the domain can't be served any more. */
     void (*corrupt)(void *opaque);
     void *opaque;
+    struct trace *trace; /* NULL: nobody records or replays */
 };
 
 struct ioreq {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct loop;
+struct trace;
 typedef void loop_fn(void *opaque);
 
 /* What a host gives the loop. opaque is loop->host_opaque. */
@@ -42,6 +43,7 @@ struct timer {
     void *opaque;
     uint64_t expires_ns; /* on the loop's guest clock, valid while armed */
     struct timer *next;
+    uint32_t id; /* of a part of the machine, in a trace; 0: not traced */
     bool armed;
 };
 
@@ -50,6 +52,7 @@ struct task {
     loop_fn *fn;
     void *opaque;
     struct task *next;
+    uint32_t id; /* as a timer's */
     bool posted;
 };
 
@@ -66,6 +69,9 @@ struct loop {
     uint64_t watch_polled_ns; /* host time when the host was last asked for ready sources */
     uint64_t frozen_at_ns, frozen_total_ns;
     bool frozen, stop;
+    struct trace *trace; /* NULL: nobody records or replays */
+    bool naming;         /* timers and tasks that are initialised now get the next id */
+    uint32_t ids;
     /* Counters for QMP and tests: how often the loop slept, looked out in vain and with success. */
     uint64_t sleeps, watch_misses, watch_hits;
 };
@@ -98,6 +104,9 @@ void timer_arm(struct timer *timer, uint64_t delay_ns);
 void timer_cancel(struct timer *timer);
 /* Time left, ns; 0 if due or not armed. */
 uint64_t timer_left(const struct timer *timer);
+/* For a replay: the timer or task with this id runs now. False: it is not armed (for expires_ns), or not posted. */
+bool loop_run_timer(struct loop *loop, uint32_t id, uint64_t expires_ns);
+bool loop_run_task(struct loop *loop, uint32_t id);
 
 /* fn(opaque) is called from the loop after the present callback returned; posting twice runs it once. */
 void task_init(struct task *task, struct loop *loop, loop_fn *fn, void *opaque);

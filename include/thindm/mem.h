@@ -9,6 +9,7 @@
 #include <thindm/util.h>
 
 struct hv;
+struct trace;
 
 enum { MEM_BUCKET_SHIFT = 20, MEM_BUCKET_BYTES = 1 << MEM_BUCKET_SHIFT, MEM_BUCKETS = 128, MEM_BUCKET_PAGES = 256 };
 
@@ -28,6 +29,7 @@ struct mem {
     struct mem_bucket *last;
     uint32_t clock;
     bool dirty_log;
+    struct trace *trace; /* NULL: nobody records or replays */
 };
 
 /* hv must outlive it. */
@@ -56,6 +58,11 @@ struct mem_pin {
 int mem_pin(struct mem *mem, uint64_t addr, size_t len, struct mem_pin *pin) WARN_UNUSED;
 /* written: bytes from the start that the device stored there (for the dirty log), 0 if it only read. */
 void mem_unpin(struct mem *mem, struct mem_pin *pin, size_t written);
+
+/* The device is about to take the first len bytes out of pin (recorded; without a trace it costs nothing). Disk requests need it not. */
+void mem_pin_load(struct mem *mem, const struct mem_pin *pin, size_t len);
+/* Is ptr in a mapping of guest memory? */
+bool mem_is_guest(const struct mem *mem, const void *ptr);
 
 /* The guest gave frames back: drop every mapping that isn't pinned, mark the others stale. Cheap when repeated. */
 void mem_invalidate(struct mem *mem);

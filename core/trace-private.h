@@ -1,0 +1,114 @@
+/* What the files of record and replay share. */
+#ifndef THINDM_TRACE_PRIVATE_H
+#define THINDM_TRACE_PRIVATE_H
+
+#include <thindm/trace.h>
+
+/* File header and chunk header, byte offsets; see docs/trace-format.md. */
+enum { HEAD_MAGIC = 0, HEAD_VERSION = 8, HEAD_FLAGS = 10, HEAD_CHUNK_BYTES = 12, HEAD_CHECK = 24 };
+enum {
+    CHUNK_MAGIC = 0, CHUNK_LENGTH = 4, CHUNK_NUMBER = 8, CHUNK_CLOCK = 16, CHUNK_STAMP = 24, CHUNK_CHECK = 32, CHUNK_DATA = TRACE_CHUNK_HEAD_BYTES,
+};
+#define TRACE_MAGIC  "THINDMTR"
+#define CHUNK_MARK   0x4b4e4843u /* "CHNK" */
+/* An entry: kind, length of the rest, the rest. Longer than ENTRY_SHORT: that value, and 16 bits with the length. */
+enum { ENTRY_SHORT = 255, ENTRY_HEAD_BYTES = 4, VARINT_BYTES = 10 };
+/* Data up to this length stand in the entry, longer ones are kept as a hash where both sides know them. */
+enum { FULL_BYTES = 64, HASH_BYTES = 8 };
+
+struct trace_kind_info {
+    const char *name;
+    uint8_t nr_fields;
+    uint8_t given;       /* bit per field: the world's answer, not to be compared */
+    uint8_t is_signed;   /* bit per field */
+    bool clocked, stamped; /* field 0 (CLOCK, STAMP) or 1 (TIMER) is relative to the last clock or stamp */
+    bool step;
+    bool bytes;
+    const char *fields[TRACE_MAX_FIELDS];
+};
+/* NULL: no such kind. */
+const struct trace_kind_info *trace_kind_info(unsigned kind);
+
+/* Changes with every single changed word; begin with 0, go on with the result. */
+uint64_t trace_hash(uint64_t hash, const void *buf, size_t len);
+
+static inline uint64_t zigzag(uint64_t val)
+{
+    return val << 1 ^ (uint64_t) - (int64_t)(val >> 63);
+}
+
+static inline uint64_t unzigzag(uint64_t val)
+{
+    return val >> 1 ^ (uint64_t) - (int64_t)(val & 1);
+}
+
+static inline uint8_t *varint_put(uint8_t *to, uint64_t val)
+{
+    for (; val >= 0x80; val >>= 7)
+        *to++ = (uint8_t)(val | 0x80);
+    *to++ = (uint8_t)val;
+    return to;
+}
+
+/* Flags of TRACE_IOREQ and TRACE_POSTED: read, pointer, descending in bits 0-2, type above. */
+static inline uint64_t ioreq_flags(const struct trace_ioreq *req)
+{
+    return (uint64_t)req->read | (uint64_t)req->pointer << 1 | (uint64_t)req->descending << 2 | (uint64_t)req->type << 3;
+}
+
+/* Where the bytes of a disk request are: the device's own memory, or the guest's. */
+bool trace_in_guest(const struct mem *mem, const struct block_req *req);
+
+/* --- The recorder's inside, for the wrappers of trace-wrap.c --- */
+
+struct trace_host_wrap {
+    struct host host, *inner;
+    struct trace_recorder *rec;
+};
+struct trace_hv_wrap {
+    struct hv hv, *inner;
+    struct trace_recorder *rec;
+};
+
+struct chunk {
+    uint8_t *data; /* TRACE_CHUNK_HEAD_BYTES, then entries */
+    size_t used;   /* 0: empty */
+};
+
+struct trace_recorder {
+    struct trace trace;
+    struct trace_recorder_config config;
+    struct trace_host_wrap host;
+    struct trace_hv_wrap hv;
+    struct loop *loop;
+    struct mem *mem;
+    unsigned depth;   /* of nested steps; 0: nothing is recorded */
+    bool ended;       /* finished, or the sink failed */
+    bool head_written;
+    unsigned flags;
+    uint64_t entries;
+    uint64_t clock_ns, stamp_ns; /* of the last such entry */
+    uint32_t blocks, chrs; /* numbers given so far */
+    size_t chunk_bytes;
+    struct chunk *now;
+    struct chunk head;    /* ring: the creation of the machine */
+    struct chunk *chunks; /* one, or those of the ring */
+    unsigned nr_chunks, at;
+};
+
+/* An entry of n values, none longer than short. Within a step only. */
+void trace_put(struct trace_recorder *rec, enum trace_kind kind, const uint64_t *v, unsigned n);
+/* The same with bytes, as many MORE entries behind it as that takes. */
+void trace_put_bytes(struct trace_recorder *rec, enum trace_kind kind, const uint64_t *v, unsigned n, const void *bytes, size_t len);
+static inline bool trace_on(const struct trace_recorder *rec)
+{
+    return rec->depth > 0 && !rec->ended;
+}
+/* Begin a step. */
+static inline void trace_begin(struct trace_recorder *rec)
+{
+    rec->depth++;
+}
+void trace_wrap_init(struct trace_recorder *rec, const struct trace_world *world);
+
+#endif
