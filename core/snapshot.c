@@ -83,6 +83,12 @@ static void element_put(struct device *dev, const struct snap_field *field, uint
     }
 }
 
+/* Bytes have no order among them: an array of them is copied as it is, which is most of what devices have. */
+static bool is_bytes(const struct snap_field *field)
+{
+    return field->kind != SNAP_KIND_TIMER && field->width == 1;
+}
+
 int snapshot_save_device(const struct device *dev, struct snap_buf *out)
 {
     const struct snap_field *fields = dev->desc->fields;
@@ -98,8 +104,13 @@ int snapshot_save_device(const struct device *dev, struct snap_buf *out)
     le32_put(to + LENGTH_AT, (uint32_t)bytes);
     to += HEAD_BYTES;
     for (const struct snap_field *field = fields; field && field->kind != SNAP_KIND_END; field++) {
-        for (uint32_t i = 0; field->since <= dev->desc->version && i < field->count; i++, to += field->width)
-            le_put(to, field->width, element_get(dev, field, i));
+        if (field->since > dev->desc->version)
+            continue;
+        for (uint32_t i = 0; !is_bytes(field) && i < field->count; i++)
+            le_put(to + (size_t)i * field->width, field->width, element_get(dev, field, i));
+        if (is_bytes(field))
+            memcpy(to, (const uint8_t *)dev + field->offset, field->count);
+        to += field_bytes(field);
     }
     out->len += HEAD_BYTES + bytes;
     return 0;
@@ -129,9 +140,13 @@ static int check_values(const struct device *dev, uint16_t version, const uint8_
 static void load_values(struct device *dev, uint16_t version, const uint8_t *from)
 {
     for (const struct snap_field *field = dev->desc->fields; field && field->kind != SNAP_KIND_END; field++) {
-        /* A field that the saved version lacks keeps its reset value. */
-        for (uint32_t i = 0; field->since <= version && i < field->count; i++, from += field->width)
-            element_put(dev, field, i, le_get(from, field->width));
+        if (field->since > version)
+            continue; /* the saved version lacks it: it keeps its reset value */
+        for (uint32_t i = 0; !is_bytes(field) && i < field->count; i++)
+            element_put(dev, field, i, le_get(from + (size_t)i * field->width, field->width));
+        if (is_bytes(field))
+            memcpy((uint8_t *)dev + field->offset, from, field->count);
+        from += field_bytes(field);
     }
 }
 
