@@ -184,10 +184,11 @@ int sim_hv_map(struct hv *hv, uint64_t first, size_t nr, void **ptr, int *err)
     struct sim *sim = sim_of(hv);
     uintptr_t base = 0;
     bool any = false;
+    bool hole = first > UINT64_MAX >> PAGE_SHIFT || sim_ram_next(sim, first << PAGE_SHIFT) >> PAGE_SHIFT >= first + nr;
     for (size_t i = 0; i < nr; i++) {
         uint64_t bytes;
         const uint8_t *p = NULL;
-        if (first + i <= UINT64_MAX >> PAGE_SHIFT)
+        if (!hole && first + i <= UINT64_MAX >> PAGE_SHIFT)
             p = sim_ram(sim, (first + i) << PAGE_SHIFT, &bytes);
         uintptr_t start = (uintptr_t)p - ((uintptr_t)i << PAGE_SHIFT); /* where frame 0 would be */
         if (p && !any)
