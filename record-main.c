@@ -97,15 +97,26 @@ void record_main_crash(struct record_main *r)
     }
 }
 
-int record_main_dump(struct record_main *r, int fd)
+void record_main_fatal(struct record_main *r)
+{
+    if (!r->file) /* a file gets all that comes, the end of the guest too */
+        record_main_crash(r);
+}
+
+int record_main_dump(struct record_main *r, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
 {
     struct trace_fd_sink sink;
-    int err = -ENOTSUP;
+    bool ring = r->recorder && trace_recorder_is_ring(r->recorder);
+    if (ring && fd < 0)
+        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
+    int err = !ring ? -ENOTSUP : fd < 0 ? -errno : 0;
     trace_fd_sink_init(&sink, fd);
-    if (r->recorder && trace_recorder_is_ring(r->recorder))
+    if (!err)
         err = trace_recorder_dump(r->recorder, &sink.sink);
-    if (close(fd) != 0 && !err)
+    if (fd >= 0 && close(fd) != 0 && !err)
         err = -errno;
+    if (err)
+        snprintf(error, CONFIG_ERROR_BYTES, "the flight recorder %s", ring ? strerror(-err) : "is off");
     return err;
 }
 
@@ -118,7 +129,7 @@ void record_main_close(struct record_main *r)
 {
     crashing = NULL;
     int err = trace_file_close(r->file);
-    if (err)
+    if (err && !trace_recorder_failed(r->recorder))
         log_print(r->log, LOG_ERROR, "trace", "the trace is not complete: %s", strerror(-err));
     r->file = NULL;
     trace_recorder_destroy(r->recorder);

@@ -23,10 +23,11 @@ void record_main_start(struct record_main *r, struct machine *machine);
 void record_main_ready(struct record_main *r, struct machine *machine);
 /* NULL: nothing is recorded. */
 struct trace *record_main_trace(struct record_main *r);
-/* The guest is at its end, or past help: write what is there. */
+/* The process crashes (in a signal handler), or the guest is past help: write what is there. */
 void record_main_crash(struct record_main *r);
-/* QMP x-flight-recorder: the ring as a file. fd is taken. 0 or -errno. */
-int record_main_dump(struct record_main *r, int fd);
+void record_main_fatal(struct record_main *r);
+/* QMP x-flight-recorder: the ring as a file. fd is taken; below 0: a new file at path. 0, or -errno with one line in error. */
+int record_main_dump(struct record_main *r, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
 /* Before the machine is torn down; and when it is gone. Each repeats harmlessly. */
 void record_main_finish(struct record_main *r);
 void record_main_close(struct record_main *r);

@@ -4,7 +4,9 @@
  */
 #include "replay-main.h"
 #include "backends/linux/trace-file.h"
+#include "backends/sim/sim.h"
 #include "hw/chipset/piix4-pm.h"
+#include "hw/legacy/platform.h"
 #include "hw/machine.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +23,7 @@ struct player {
     struct machine machine;
     struct ioreq engine;
     struct log log;
+    struct sim *sim; /* hands lines on to the board's own interrupt controllers, if it has some */
     uint8_t *pages;
     bool verbose;
 };
@@ -45,6 +48,23 @@ static void print_log(struct log *log, enum log_level level, const char *line)
     struct player *p = container_of(log, struct player, log);
     if (p->verbose)
         printf("  log: %s\n", line);
+}
+
+static void on_intx(void *platform, unsigned slot, unsigned pin, bool level)
+{
+    platform_intx(platform, slot, pin, level);
+}
+
+static void on_link(void *platform, unsigned link, unsigned irq)
+{
+    platform_link(platform, link, irq);
+}
+
+static void ready(void *opaque)
+{
+    struct player *p = opaque;
+    if (p->machine.platform)
+        sim_set_controllers(p->sim, &(struct sim_controllers){ platform_isa, on_intx, on_link, p->machine.platform });
 }
 
 /* What an operator did then, as thindm.c does it. */
@@ -120,6 +140,12 @@ static int build(struct player *p, char error[CONFIG_ERROR_BYTES])
     p->machine = (struct machine){ .loop = trace_replay_loop(p->replay), .log = &p->log, .hv = trace_replay_hv(p->replay),
                                    .host = trace_replay_host(p->replay), .config = &p->config,
                                    .century = trace_replay_century(p->replay) };
+    err = sim_create(&(struct sim_config){ .nr_vcpus = 1 }, &p->sim);
+    if (err)
+        return err;
+    trace_replay_set_lines(p->replay, sim_hv(p->sim));
+    p->machine.pin_changed = sim_set_pin;
+    p->machine.pin_opaque = p->sim;
     err = machine_create(&p->machine, error);
     if (err) {
         p->machine.hv = NULL;
@@ -144,7 +170,8 @@ static bool play(struct player *p, const char *path)
     if (build(p, error) == 0) {
         trace_replay_run(p->replay,
                          &(struct trace_replay_world){ .mem = &p->machine.mem, .engine = &p->engine, .sync_page = p->pages,
-                             .buffered_page = p->pages + PAGE_BYTES, .nr_vcpus = IOREQ_MAX_VCPUS, .action = action, .opaque = p },
+                             .buffered_page = p->pages + PAGE_BYTES, .nr_vcpus = IOREQ_MAX_VCPUS, .ready = ready,
+                             .action = action, .opaque = p },
                          &result);
     } else {
         trace_replay_give_up(p->replay, &result);
@@ -154,6 +181,7 @@ static bool play(struct player *p, const char *path)
     print_result(p, path, &result);
     if (p->machine.hv)
         machine_destroy(&p->machine);
+    sim_destroy(p->sim);
     config_free(&p->config);
     trace_replay_destroy(p->replay);
     return result.ok;

@@ -59,6 +59,8 @@ static int op_cont(void *opaque, char error[CONFIG_ERROR_BYTES])
     struct thindm *t = opaque;
     if (t->status != QMP_PRELAUNCH && t->status != QMP_PAUSED)
         return 0; /* libxl says cont at each unpause */
+    trace_action(record_main_trace(&t->record), TRACE_CONT, 0, NULL);
+    trace_end(record_main_trace(&t->record));
     int err = t->xen ? xen_set_paused(t->xen, false) : 0;
     if (err) {
         snprintf(error, CONFIG_ERROR_BYTES, "can't enable the ioreq server: %s", strerror(-err));
@@ -75,7 +77,9 @@ static int op_stop(void *opaque, char error[CONFIG_ERROR_BYTES])
     struct thindm *t = opaque;
     if (t->status != QMP_RUNNING && t->status != QMP_PRELAUNCH)
         return 0;
+    trace_action(record_main_trace(&t->record), TRACE_STOP, 0, NULL);
     machine_drain(&t->machine);
+    trace_end(record_main_trace(&t->record));
     int err = t->xen ? xen_set_paused(t->xen, true) : 0;
     if (err) {
         snprintf(error, CONFIG_ERROR_BYTES, "can't disable the ioreq server: %s", strerror(-err));
@@ -99,7 +103,9 @@ static int op_reset(void *opaque, char error[CONFIG_ERROR_BYTES])
         snprintf(error, CONFIG_ERROR_BYTES, "there is no guest");
         return -ENODEV;
     }
+    trace_action(record_main_trace(&t->record), TRACE_RESET, 0, NULL);
     machine_power(&t->machine, HV_REBOOT);
+    trace_end(record_main_trace(&t->record));
     return 0;
 }
 
@@ -110,7 +116,9 @@ static int op_wakeup(void *opaque, char error[CONFIG_ERROR_BYTES])
         snprintf(error, CONFIG_ERROR_BYTES, "Unable to wake up: guest is not in suspended state");
         return -EINVAL;
     }
+    trace_action(record_main_trace(&t->record), TRACE_WAKEUP, 0, NULL);
     int err = machine_wakeup(&t->machine);
+    trace_end(record_main_trace(&t->record));
     if (err) {
         snprintf(error, CONFIG_ERROR_BYTES, "waking the guest failed: %s", strerror(-err));
         return err;
@@ -128,24 +136,40 @@ static int op_set_dirty_log(void *opaque, bool enable)
 
 static int op_eject(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES])
 {
-    return machine_eject(&((struct thindm *)opaque)->machine, id, force, error);
+    struct thindm *t = opaque;
+    trace_action(record_main_trace(&t->record), TRACE_EJECT, force, id);
+    int err = machine_eject(&t->machine, id, force, error);
+    trace_end(record_main_trace(&t->record));
+    return err;
 }
 
 static int op_change_medium(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
 {
-    return machine_change_medium(&((struct thindm *)opaque)->machine, id, fd, path, error);
+    struct thindm *t = opaque;
+    trace_action(record_main_trace(&t->record), TRACE_CHANGE_MEDIUM, 0, id);
+    int err = machine_change_medium(&t->machine, id, fd, path, error);
+    trace_end(record_main_trace(&t->record));
+    return err;
 }
 
 static int op_cpu_add(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES])
 {
     struct thindm *t = opaque;
+    trace_action(record_main_trace(&t->record), TRACE_CPU_ADD, index, NULL);
     int err = t->machine.pm ? piix4_pm_cpu_add(t->machine.pm, index) : -ENODEV;
+    trace_end(record_main_trace(&t->record));
     if (err)
         snprintf(error, CONFIG_ERROR_BYTES, "CPU %u: %s", index,
                  err == -EEXIST   ? "is present already"
                  : err == -ENODEV ? "the guest has no ACPI to tell it by"
                                   : "is beyond maxvcpus");
     return err;
+}
+
+static int op_flight_recorder(void *opaque, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
+{
+    struct thindm *t = opaque;
+    return record_main_dump(&t->record, fd, path, error);
 }
 
 static bool op_block_info(void *opaque, unsigned i, struct qmp_block_info *info)
@@ -202,6 +226,7 @@ static const struct qmp_ops qmp_ops = {
     .set_dirty_log = op_set_dirty_log,
     .eject = op_eject,
     .change_medium = op_change_medium,
+    .flight_recorder = op_flight_recorder,
     .cpu_add = op_cpu_add,
     .block_info = op_block_info,
     .chr_info = op_chr_info,
@@ -251,7 +276,9 @@ static void guest_clock_set(void *opaque, int64_t seconds)
 
 static void ring_corrupt(void *opaque)
 {
-    machine_power(&((struct thindm *)opaque)->machine, HV_CRASH);
+    struct thindm *t = opaque;
+    record_main_fatal(&t->record);
+    machine_power(&t->machine, HV_CRASH);
 }
 
 static void end_signal(void *opaque, int signal)

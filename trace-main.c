@@ -48,10 +48,19 @@ static bool in_head(struct job *j, const struct trace_entry *e)
     return head || e->kind == TRACE_END;
 }
 
+/* The end mark comes right behind what is kept: a trace that lacks only later entries can be replayed. */
+static void keep(struct job *j, const struct trace_entry *e)
+{
+    struct trace_entry copy = *e;
+    if (e->kind == TRACE_END)
+        copy.number = trace_recorder_entries(j->recorder);
+    trace_recorder_copy(j->recorder, &copy);
+}
+
 static int cut(struct job *j, const struct trace_entry *e)
 {
     if (in_head(j, e) || (e->number >= j->first && e->number <= j->last))
-        trace_recorder_copy(j->recorder, e);
+        keep(j, e);
     return 1;
 }
 
@@ -70,7 +79,7 @@ static int filter(struct job *j, const struct trace_entry *e)
     if (trace_is_step(e->kind))
         j->keep = wanted(j, e);
     if (in_head(j, e) || j->keep)
-        trace_recorder_copy(j->recorder, e);
+        keep(j, e);
     return 1;
 }
 

@@ -389,6 +389,20 @@ static int cmd_change_medium(struct qmp_call *call)
     return qmp_result(call, config->ops->change_medium(config->opaque, id, fd, path, call->error));
 }
 
+static int cmd_flight_recorder(struct qmp_call *call)
+{
+    const struct qmp_config *config = &call->qmp->config;
+    char filename[QMP_MAX_PATH];
+    int fd = -1, err = 0;
+    if (!config->ops->flight_recorder)
+        err = qmp_fail(call, "there is no flight recorder");
+    if (!err)
+        err = qmp_get_string(call, "filename", filename, sizeof(filename));
+    if (!err)
+        err = qmp_open_fd(call, filename, &fd);
+    return err ? err : qmp_result(call, config->ops->flight_recorder(config->opaque, fd, filename, call->error));
+}
+
 /* ---- What the monitor knows of itself ---- */
 
 static int cmd_query_name(struct qmp_call *call)
@@ -481,6 +495,7 @@ static const struct qmp_command commands[] = {
     { "query-fdsets", qmp_query_fdsets },
     { "human-monitor-command", cmd_human, { { "command-line", QMP_STRING | QMP_NEEDED }, { "cpu-index", QMP_INT } } },
     { "xen-set-global-dirty-log", cmd_set_dirty_log, { { "enable", QMP_BOOL | QMP_NEEDED } } },
+    { "x-flight-recorder", cmd_flight_recorder, { { "filename", QMP_STRING | QMP_NEEDED } } },
     { "xen-save-devices-state", cmd_save, { { "filename", QMP_STRING | QMP_NEEDED }, { "live", QMP_BOOL } } },
     { "xen-load-devices-state", cmd_save, { { "filename", QMP_STRING | QMP_NEEDED } } },
 };

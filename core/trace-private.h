@@ -84,6 +84,7 @@ struct trace_recorder {
     struct mem *mem;
     unsigned depth;   /* of nested steps; 0: nothing is recorded */
     bool ended;       /* finished, or the sink failed */
+    bool failed;      /* the latter, and it was logged */
     bool head_written;
     unsigned flags;
     uint64_t entries;

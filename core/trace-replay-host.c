@@ -41,16 +41,25 @@ static int hv_pci_function(struct hv *hv, uint8_t devfn, bool claim)
 
 static int hv_isa_irq(struct hv *hv, unsigned line, bool level)
 {
+    struct hv *lines = replay_of(hv)->lines;
+    if (lines)
+        (void)lines->ops->isa_irq(lines, line, level);
     return call(hv, TRACE_HV_ISA, line, level, 0);
 }
 
 static int hv_pci_intx(struct hv *hv, unsigned slot, unsigned pin, bool level)
 {
+    struct hv *lines = replay_of(hv)->lines;
+    if (lines)
+        (void)lines->ops->pci_intx(lines, slot, pin, level);
     return call(hv, TRACE_HV_INTX, slot, pin, level);
 }
 
 static int hv_pci_link(struct hv *hv, unsigned link, unsigned irq)
 {
+    struct hv *lines = replay_of(hv)->lines;
+    if (lines)
+        (void)lines->ops->pci_link(lines, link, irq);
     return call(hv, TRACE_HV_LINK, link, irq, 0);
 }
 

@@ -496,6 +496,8 @@ void trace_replay_run(struct trace_replay *r, const struct trace_replay_world *w
     r->loop.naming = false;
     bool go_on = replay_expect(r, TRACE_READY, none);
     r->depth = 0;
+    if (go_on && world->ready)
+        world->ready(world->opaque);
     while (go_on)
         go_on = step(r);
     bool ok = !r->stopped && r->config.reader->ended;
@@ -582,6 +584,11 @@ struct loop *trace_replay_loop(struct trace_replay *r)
 struct hv *trace_replay_hv(struct trace_replay *r)
 {
     return &r->hv;
+}
+
+void trace_replay_set_lines(struct trace_replay *r, struct hv *lines)
+{
+    r->lines = lines;
 }
 
 struct host *trace_replay_host(struct trace_replay *r)

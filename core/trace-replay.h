@@ -23,7 +23,7 @@ struct trace_replay {
     struct trace_replay_config config;
     struct trace_replay_world world;
     struct trace_replay_result *result; /* while running */
-    struct hv hv;
+    struct hv hv, *lines;
     struct host host;
     struct loop loop;
     /* The next entry, if it was read. next.bytes are the reader's. */

@@ -77,7 +77,7 @@ static void next_chunk(struct trace_recorder *rec)
         int err = trace_recorder_flush(rec);
         if (!err)
             return;
-        rec->ended = true;
+        rec->ended = rec->failed = true;
         log_print(rec->config.log, LOG_ERROR, "trace", "writing failed: %s; the trace ends here and the guest goes on", strerror(-err));
         return;
     }
@@ -412,6 +412,11 @@ bool trace_recorder_is_ring(const struct trace_recorder *rec)
     return !rec->config.sink;
 }
 
+bool trace_recorder_failed(const struct trace_recorder *rec)
+{
+    return rec->failed;
+}
+
 uint64_t trace_recorder_entries(const struct trace_recorder *rec)
 {
     return rec->entries;
@@ -453,6 +458,7 @@ void trace_recorder_finish(struct trace_recorder *rec)
     trace_put(rec, TRACE_END, NULL, 0);
     int err = trace_recorder_flush(rec);
     rec->ended = true;
+    rec->failed |= err != 0;
     if (err)
         log_print(rec->config.log, LOG_ERROR, "trace", "writing the end of the trace failed: %s", strerror(-err));
 }

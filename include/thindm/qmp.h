@@ -40,6 +40,8 @@ struct qmp_ops {
     int (*eject)(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
     /* The new medium: path, or NULL with fd >= 0, which is taken in any case. */
     int (*change_medium)(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
+    /* Write the flight recorder to fd, which is taken in any case, or to a new file at path if fd < 0. */
+    int (*flight_recorder)(void *opaque, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
     int (*cpu_add)(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES]);
     /* Fill in number i; false: no such. */
     bool (*block_info)(void *opaque, unsigned i, struct qmp_block_info *info);

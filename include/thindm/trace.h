@@ -187,6 +187,8 @@ int trace_recorder_flush(struct trace_recorder *rec);
 /* A ring as a trace file. Safe in a signal handler if the sink is. 0 or -errno of the sink. */
 int trace_recorder_dump(struct trace_recorder *rec, struct trace_sink *sink);
 bool trace_recorder_is_ring(const struct trace_recorder *rec);
+/* The sink failed, which was logged. */
+bool trace_recorder_failed(const struct trace_recorder *rec);
 /* Entries so far. */
 uint64_t trace_recorder_entries(const struct trace_recorder *rec);
 
@@ -213,6 +215,8 @@ unsigned trace_replay_century(const struct trace_replay *replay);
 struct loop *trace_replay_loop(struct trace_replay *replay);
 struct hv *trace_replay_hv(struct trace_replay *replay);
 struct host *trace_replay_host(struct trace_replay *replay);
+/* Where lines and links go, besides being compared; NULL: nowhere. It must outlive the replay. */
+void trace_replay_set_lines(struct trace_replay *replay, struct hv *lines);
 struct trace *trace_replay_trace(struct trace_replay *replay);
 
 struct trace_replay_world {
@@ -220,6 +224,8 @@ struct trace_replay_world {
     struct ioreq *engine;
     uint8_t *sync_page, *buffered_page; /* the engine's */
     unsigned nr_vcpus;
+    /* READY was read: what is wired behind the machine's back. May be NULL. */
+    void (*ready)(void *opaque);
     /* An operator's action. */
     void (*action)(void *opaque, enum trace_action action, uint64_t number, const char *text);
     void *opaque;
