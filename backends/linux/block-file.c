@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How long a ring may be unused before it goes. */
+#define IDLE_NS (2 * NS_PER_S)
+
 enum { VECS_AT_ONCE = 1024, /* IOV_MAX of Linux */ ROUNDS = 4 };
 #define PIECE_MAX_BYTES (UINT64_C(1) << 30)
 
@@ -201,16 +204,47 @@ static void post_if_work(struct block_files *files)
         }
 }
 
-/* The ring comes with the first request: an idle or unplugged disk has none. */
+/*
+ * The ring comes with the first request and goes when nothing was asked for a while: the kernel's worker of a ring wakes
+ * up every few seconds, and an idle guest must cost nothing.
+ */
 static void choose_engine(struct block_files *files)
 {
     if (files->uring || files->no_uring)
         return;
     int err = block_uring_open(files, &files->uring);
-    if (!err)
+    if (!err) {
+        timer_arm(&files->idle, IDLE_NS);
         return;
+    }
     files->no_uring = true;
     log_print(files->log, LOG_INFO, "block", "no io_uring here: %s; disks use plain reads and writes", strerror(-err));
+}
+
+static bool any_begun(const struct block_files *files)
+{
+    for (const struct block_file *f = files->disks; f; f = f->next)
+        if (f->begun > 0)
+            return true;
+    return false;
+}
+
+static void drop_ring(struct block_files *files)
+{
+    timer_cancel(&files->idle);
+    block_uring_close(files->uring);
+    files->uring = NULL;
+}
+
+static void look_if_idle(void *opaque)
+{
+    struct block_files *files = opaque;
+    if (files->started == files->seen && !any_begun(files)) {
+        drop_ring(files);
+        return;
+    }
+    files->seen = files->started;
+    timer_arm(&files->idle, IDLE_NS);
 }
 
 static void deliver(struct block_file *f)
@@ -248,6 +282,7 @@ static void file_submit(struct block *block, struct block_req *req)
 {
     struct block_file *f = container_of(block, struct block_file, block);
     queue_push(&f->waiting, req);
+    f->files->started++;
     task_post(&f->files->kick); /* all that a guest's write starts goes to the kernel in one call */
 }
 
@@ -282,13 +317,8 @@ static void file_close(struct block *block)
     while (*link != f)
         link = &(*link)->next;
     *link = f->next;
-    bool busy = false;
-    for (const struct block_file *other = files->disks; other; other = other->next)
-        busy = busy || other->begun > 0;
-    if (!busy) { /* comes again with the next request, if there is one */
-        block_uring_close(files->uring);
-        files->uring = NULL;
-    }
+    if (!any_begun(files)) /* comes again with the next request, if there is one */
+        drop_ring(files);
     if (!files->disks)
         task_cancel(&files->kick);
     block_image_close(f);
@@ -302,14 +332,14 @@ void block_files_init(struct block_files *files, struct epoll_host *epoll, struc
 {
     *files = (struct block_files){ .epoll = epoll, .loop = loop, .log = log };
     task_init(&files->kick, loop, run_kick, files);
+    timer_init(&files->idle, loop, look_if_idle, files);
 }
 
 void block_files_finish(struct block_files *files)
 {
     assert(!files->disks);
     task_cancel(&files->kick);
-    block_uring_close(files->uring);
-    files->uring = NULL;
+    drop_ring(files);
 }
 
 int block_file_open(struct block_files *files, const struct block_open *open, struct block **out)

@@ -152,6 +152,23 @@ static void opens_without_doing_anything(void **state)
     assert_true(world_sleeps(b->w, 3));
 }
 
+/* The kernel's worker of a ring would wake up every few seconds for as long as the ring is there. */
+static void an_unused_ring_goes_and_comes_back(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(open_image(b, (struct block_open){ 0 }), 0);
+    assert_int_equal(transfer(b, BLOCK_READ, 0, b->mem, SECTOR), 0);
+    struct block_files *files = &b->w->host.files;
+    uint64_t start = loop_now(&b->w->loop);
+    while (files->uring && loop_now(&b->w->loop) - start < 10 * NS_PER_S)
+        assert_int_equal(loop_step(&b->w->loop, (int64_t)(100 * NS_PER_MS)), 0);
+    assert_null(files->uring);
+    assert_false(files->idle.armed); /* and nothing is left that wakes us */
+    assert_int_equal(transfer(b, BLOCK_READ, 0, b->mem, IMAGE_BYTES), 0);
+    assert_memory_equal(b->mem, b->image, IMAGE_BYTES);
+    assert_int_equal(files->uring == NULL, plain);
+}
+
 static void reads_and_writes_hit_their_place(void **state)
 {
     struct bench *b = *state;
@@ -615,6 +632,7 @@ int main(void)
 {
     const struct CMUnitTest both[] = {
         TEST(opens_without_doing_anything),
+        TEST(an_unused_ring_goes_and_comes_back),
         TEST(reads_and_writes_hit_their_place),
         TEST(scatter_lists_of_any_shape),
         TEST(many_at_once_and_more_than_the_ring_has),
