@@ -72,7 +72,7 @@ struct trace_hv_wrap {
 
 struct chunk {
     uint8_t *data; /* TRACE_CHUNK_HEAD_BYTES, then entries */
-    size_t used;   /* 0: empty */
+    size_t bytes, used; /* room, 0: nothing begun */
 };
 
 struct trace_recorder {

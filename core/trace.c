@@ -90,9 +90,9 @@ static void next_chunk(struct trace_recorder *rec)
 /* --- Entries --- */
 
 /* Room for an entry of at most max bytes with its head. */
-static uint8_t *reserve(struct trace_recorder *rec, size_t max)
+static inline uint8_t *reserve(struct trace_recorder *rec, size_t max)
 {
-    if (rec->now->used + max > (rec->now == &rec->head ? (size_t)FIRST_CHUNK_BYTES : rec->chunk_bytes))
+    if (rec->now->used + max > rec->now->bytes)
         next_chunk(rec);
     return rec->now->data + rec->now->used;
 }
@@ -134,7 +134,8 @@ static void put_piece(struct trace_recorder *rec, enum trace_kind kind, const ui
         le16_put(to, (uint16_t)all);
         to += 2;
     }
-    memcpy(to, values, values_len);
+    if (values_len > 0)
+        memcpy(to, values, values_len);
     if (len > 0)
         memcpy(to + values_len, bytes, len);
     commit(rec, to + all);
@@ -174,13 +175,30 @@ static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
     trace_begin(rec);
     put_stamp(rec);
     bool unused = req->read && !req->pointer;
-    const uint64_t v[] = { ioreq_flags(req), req->vcpu, req->size, req->count, req->addr, unused ? 0 : req->data };
-    trace_put(rec, req->posted ? TRACE_POSTED : TRACE_IOREQ, v, ARRAY_SIZE(v));
+    if (rec->ended)
+        return;
+    /* Most of all entries are these two: written down without a look at the table of kinds. */
+    uint8_t *at = reserve(rec, SHORT_ROOM), *to = at + 2;
+    to = varint_put(to, ioreq_flags(req));
+    to = varint_put(to, req->vcpu);
+    to = varint_put(to, req->size);
+    to = varint_put(to, req->count);
+    to = varint_put(to, req->addr);
+    to = varint_put(to, unused ? 0 : req->data);
+    at[0] = req->posted ? TRACE_POSTED : TRACE_IOREQ;
+    at[1] = (uint8_t)(to - (at + 2));
+    commit(rec, to);
 }
 
 static void on_answer(struct trace *trace, uint64_t answer)
 {
-    trace_put(rec_of(trace), TRACE_ANSWER, &answer, 1);
+    struct trace_recorder *rec = rec_of(trace);
+    if (rec->ended)
+        return;
+    uint8_t *at = reserve(rec, SHORT_ROOM), *to = varint_put(at + 2, answer);
+    at[0] = TRACE_ANSWER;
+    at[1] = (uint8_t)(to - (at + 2));
+    commit(rec, to);
 }
 
 static void on_end(struct trace *trace)
@@ -369,6 +387,7 @@ int trace_recorder_create(const struct trace_recorder_config *config, struct tra
         return -ENOMEM;
     *rec = (struct trace_recorder){ .trace = { &recorder_ops }, .config = *config, .nr_chunks = 1, .chunk_bytes = TRACE_CHUNK_BYTES };
     if (ring) {
+        rec->head.bytes = FIRST_CHUNK_BYTES;
         rec->chunk_bytes = (size_t)min_u64(config->ring_bytes / RING_CHUNKS, TRACE_CHUNK_BYTES);
         rec->nr_chunks = (unsigned)(config->ring_bytes / rec->chunk_bytes);
         rec->flags = TRACE_GAPS | TRACE_NO_DATA;
@@ -377,7 +396,7 @@ int trace_recorder_create(const struct trace_recorder_config *config, struct tra
     rec->chunks = calloc(rec->nr_chunks, sizeof(*rec->chunks));
     uint8_t *mem = calloc(rec->nr_chunks, rec->chunk_bytes);
     for (unsigned i = 0; rec->chunks && i < rec->nr_chunks; i++)
-        rec->chunks[i].data = mem ? mem + i * rec->chunk_bytes : NULL;
+        rec->chunks[i] = (struct chunk){ .data = mem ? mem + i * rec->chunk_bytes : NULL, .bytes = rec->chunk_bytes };
     rec->now = rec->chunks;
     if (!rec->chunks || !mem || (ring && !rec->head.data)) {
         free(rec->chunks ? NULL : mem);
