@@ -1,0 +1,252 @@
+/* The simulated board that inputs act on: its life between inputs, snapshots. */
+#include "fuzz.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Tasks that start one another at one moment of virtual time, and snapshots of one input. */
+enum { MAX_ROUNDS = 20000, MAX_SAVES = 2 };
+
+/* Every input begins at a multiple of it. */
+#define PERIOD_NS (8 * NS_PER_S)
+
+bool fuzz_check_reset;
+
+void fuzz_bug(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("fuzz: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    abort();
+}
+
+static void log_write(struct log *log, enum log_level level, const char *line)
+{
+}
+
+static uint64_t log_now(struct log *log)
+{
+    return container_of(log, struct fuzz_board, log)->clock.now_ns;
+}
+
+void fuzz_board_init(struct fuzz_board *b)
+{
+    b->chr_limit = SIZE_MAX;
+    b->log = (struct log){ .write = log_write, .now_ns = log_now, .level = LOG_INFO };
+    b->saves = MAX_SAVES;
+    sim_clock_init(&b->clock, NULL, NULL);
+    loop_init(&b->loop, &sim_clock_host, &b->clock);
+    b->clock.now_ns = PERIOD_NS;
+    if (sim_create(&(struct sim_config){ .ram_bytes = FUZZ_RAM, .max_ram_below_4g = FUZZ_RAM, .nr_vcpus = 2 }, &b->sim))
+        fuzz_bug("no memory for the board");
+    b->m = (struct machine){ .loop = &b->loop, .log = &b->log, .hv = sim_hv(b->sim), .host = &b->host,
+                             .config = &b->config, .century = 20 };
+}
+
+void fuzz_board_settle(struct fuzz_board *b)
+{
+    uint64_t rounds = MAX_ROUNDS;
+    if (!sim_clock_settle(&b->clock, &b->loop, &rounds))
+        fuzz_bug("tasks or timers without end");
+}
+
+/* --- Snapshots --- */
+
+static void save(const struct device *dev, struct snap_buf *out)
+{
+    out->len = out->pos = 0;
+    if (snapshot_save_device(dev, out))
+        fuzz_bug("no memory for a snapshot");
+}
+
+static void must_restore(struct device *dev, struct snap_buf *record)
+{
+    const char *field = NULL;
+    record->pos = 0;
+    if (dev->desc->reset)
+        dev->desc->reset(dev);
+    int err = snapshot_restore_device(dev, record, &field);
+    if (err)
+        fuzz_bug("%s refuses its own snapshot: %s, field %s", dev->id, strerror(-err), field ? field : "unknown");
+}
+
+/* What lies in a buffer behind its end is nobody's business. */
+static bool is_buffer(const struct snap_field *field)
+{
+    return field->count > 1 && !strstr(field->name, "config");
+}
+
+/* Where a record differs, in terms of the device's fields; buffers: they count too. */
+static void must_match(const struct device *dev, const struct snap_buf *want, const struct snap_buf *got, bool buffers)
+{
+    size_t at = DEVICE_ID_BYTES + 2 + 4;
+    if (want->len == got->len && memcmp(want->data, got->data, want->len) == 0)
+        return;
+    for (const struct snap_field *f = dev->desc->fields; f && f->kind != SNAP_KIND_END; f++) {
+        for (uint32_t i = 0; i < f->count; i++, at += f->width) {
+            uint64_t was = le_get(want->data + at, f->width), is = le_get(got->data + at, f->width);
+            if (was != is && (buffers || !is_buffer(f)))
+                fuzz_bug("%s: %s[%u] is %llx after a %s, should be %llx", dev->id, f->name, i, (unsigned long long)is,
+                         buffers ? "restore" : "reset", (unsigned long long)was);
+        }
+    }
+    if (want->len != got->len)
+        fuzz_bug("%s: records of different size", dev->id);
+}
+
+/* What thindm does before it saves: nothing is under way. */
+static void quiesce(struct fuzz_board *b)
+{
+    fuzz_disks_release(b);
+    if (b->m.ide)
+        machine_drain(&b->m);
+    fuzz_board_settle(b);
+}
+
+void fuzz_board_roundtrip(struct fuzz_board *b)
+{
+    struct snap_buf before[FUZZ_MAX_DEVICES] = { { 0 } }, after = { 0 };
+    unsigned n = 0;
+    if (b->saves == 0)
+        return;
+    b->saves--;
+    quiesce(b);
+    for (struct device *dev = b->m.devices.first; dev; dev = dev->next)
+        save(dev, &before[n++]);
+    n = 0;
+    for (struct device *dev = b->m.devices.first; dev; dev = dev->next)
+        must_restore(dev, &before[n++]);
+    n = 0;
+    for (struct device *dev = b->m.devices.first; dev; dev = dev->next, n++) {
+        save(dev, &after);
+        must_match(dev, &before[n], &after, true);
+        snap_buf_free(&before[n]);
+    }
+    snap_buf_free(&after);
+}
+
+void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in)
+{
+    struct snap_buf record = { 0 };
+    struct device *dev = b->m.devices.first;
+    if (b->saves == 0)
+        return;
+    b->saves--;
+    quiesce(b);
+    for (unsigned n = fuzz_u8(in) % FUZZ_MAX_DEVICES; n > 0 && dev->next; n--)
+        dev = dev->next;
+    save(dev, &record);
+    for (unsigned n = fuzz_u8(in) % 8; n > 0; n--) {
+        size_t at = (size_t)fuzz_le(in, 2);
+        uint8_t val = fuzz_u8(in);
+        at = at < 0x8000 ? at : record.len - (at & 0x7fff); /* the end of a long record counts too */
+        if (at < record.len)
+            record.data[at] = val;
+    }
+    b->spoiled = true;
+    if (dev->desc->reset)
+        dev->desc->reset(dev);
+    record.pos = 0;
+    if (snapshot_restore_device(dev, &record, NULL) == 0) {
+        save(dev, &record); /* must be readable in full */
+        must_restore(dev, &record);
+    } else if (dev->desc->reset) {
+        dev->desc->reset(dev); /* a refused state never runs */
+    }
+    snap_buf_free(&record);
+}
+
+/* --- Life between inputs --- */
+
+/* A battery, or the administrator's hand, keeps these over a reset. */
+static bool survives_reset(const struct device *dev)
+{
+    return !strcmp(dev->desc->name, "cmos") || !strcmp(dev->desc->name, "rtc");
+}
+
+void fuzz_board_ready(struct fuzz_board *b)
+{
+    unsigned n = 0;
+    struct machine *m = &b->m;
+    fuzz_board_settle(b);
+    mem_set_dirty_log(&m->mem, true); /* so that RAM is cleaned where devices wrote too */
+    sim_serve(b->sim, &(struct ioreq_config){ .ports = &m->ports, .memory = &m->memory, .pci = &m->pci, .mem = &m->mem,
+                          .log = &b->log });
+    for (struct device *dev = m->devices.first; dev; dev = dev->next) {
+        if (n == FUZZ_MAX_DEVICES)
+            fuzz_bug("more than %d devices", FUZZ_MAX_DEVICES);
+        if (fuzz_check_reset || survives_reset(dev))
+            save(dev, &b->first[n]);
+        n++;
+    }
+}
+
+static void check_first_state(struct fuzz_board *b)
+{
+    struct snap_buf now = { 0 };
+    unsigned n = 0;
+    for (struct device *dev = b->m.devices.first; dev; dev = dev->next, n++) {
+        if (!strcmp(dev->desc->name, "ide-piix3"))
+            continue; /* its buffers keep what was in them */
+        save(dev, &now);
+        must_match(dev, &b->first[n], &now, false);
+    }
+    snap_buf_free(&now);
+}
+
+bool fuzz_board_reset(struct fuzz_board *b, void (*place)(struct fuzz_board *b))
+{
+    unsigned n = 0;
+    b->fail = 0;
+    b->chr_limit = SIZE_MAX;
+    if (b->hold)
+        fuzz_disks_release(b);
+    if (b->spoiled)
+        return false;
+    if (b->chr)
+        b->chr->len = 0;
+    fuzz_board_settle(b);
+    /* Time can't go back under the devices' feet; but what they derive from it begins with the same phase. */
+    b->clock.now_ns += PERIOD_NS - b->clock.now_ns % PERIOD_NS;
+    for (unsigned i = 0; i < ARRAY_SIZE(b->pins); i++)
+        irq_set(&b->pins[i], false);
+    for (struct device *dev = b->m.devices.first; dev; dev = dev->next, n++) {
+        if (dev->desc->reset)
+            dev->desc->reset(dev);
+        dev->log_rate = (struct log_rate){ 0 };
+        b->first[n].pos = 0;
+        if (survives_reset(dev))
+            fuzz_any(snapshot_restore_device(dev, &b->first[n], NULL));
+    }
+    fuzz_board_settle(b);
+    if (b->vram_touched && b->m.vram)
+        memset(b->m.vram, 0, FUZZ_VRAM);
+    if (place)
+        place(b);
+    sim_ram_clear(b->sim);
+    sim_reset(b->sim);
+    b->lazy = b->vram_touched = false;
+    b->saves = MAX_SAVES;
+    if (fuzz_check_reset)
+        check_first_state(b);
+    return true;
+}
+
+void fuzz_board_finish(struct fuzz_board *b)
+{
+    fuzz_disks_release(b);
+    machine_destroy(&b->m);
+    if (b->loop.tasks || b->loop.timers)
+        fuzz_bug("a task or timer outlived its device");
+    if (b->disks || b->chr)
+        fuzz_bug("a back end was not closed");
+    for (unsigned n = 0; n < FUZZ_MAX_DEVICES; n++)
+        snap_buf_free(&b->first[n]);
+    sim_serve(b->sim, NULL);
+    sim_destroy(b->sim);
+}

@@ -1,0 +1,134 @@
+/* The whole machine on the simulated board. */
+#include "fuzz.h"
+
+#include <chipset/xen-platform.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROM_BYTES = 4096 };
+
+static const struct fuzz_range ports[] = {
+    { 0x1f0, 8 },   { 0x3f6, 1 },   { 0x170, 8 },     { 0x376, 1 },   { FUZZ_BM_BASE, 16 }, { 0x60, 1 },     { 0x64, 1 },
+    { 0x3f8, 8 },   { 0x3b0, 48 },  { 0x1ce, 4 },     { 0x10, 16 },   { 0x70, 2 },          { 0x92, 1 },     { 0xb2, 2 },
+    { 0xcf8, 8 },   { 0, 16 },      { 0x80, 16 },     { 0xc0, 32 },   { 0xae00, 24 },       { 0xaf00, 32 },  { 0xafe0, 4 },
+    { 0xe9, 1 },    { 0x402, 1 },   { FUZZ_PM_BASE, 64 }, { FUZZ_SMBUS_BASE, 16 }, { FUZZ_PLATFORM_BASE, 256 },
+};
+static const struct fuzz_range memory[] = {
+    { 0xa0000, 0x10000 }, { 0xb0000, 0x10000 },       { FUZZ_VGA_MMIO, 4096 }, { FUZZ_VRAM_BAR, 0x10000 },
+    { FUZZ_VGA_ROM, 4096 }, { FUZZ_PLATFORM_BAR, 4096 }, { 0xc0000, 0x10000 },
+};
+static const uint8_t functions[] = { PCI_DEVFN(0, 0), PCI_DEVFN(1, 0), PCI_DEVFN(1, 1),
+                                     PCI_DEVFN(1, 3), PCI_DEVFN(2, 0), PCI_DEVFN(3, 0) };
+static const struct fuzz_map map = { ports, ARRAY_SIZE(ports), memory, ARRAY_SIZE(memory), functions, ARRAY_SIZE(functions) };
+
+static struct fuzz_board *board; /* kept between inputs */
+
+static int open_chr(struct host *host, const struct chr_config *config, struct chr **out)
+{
+    return fuzz_chr_open(host->opaque, out);
+}
+
+static int open_block(struct host *host, const struct block_open *open, struct block **out)
+{
+    if (!strcmp(open->path, "cd"))
+        return fuzz_disk_open(host->opaque, MIB, true, out);
+    return fuzz_disk_open(host->opaque, strcmp(open->path, "huge") ? 8 * MIB : 160 * GIB, open->read_only, out);
+}
+
+static int read_rom(struct host *host, const char *path, size_t max, uint8_t **data, size_t *len)
+{
+    static const uint8_t head[] = { 0x55, 0xaa, ROM_BYTES / 512 };
+    *data = calloc(1, ROM_BYTES);
+    if (!*data)
+        return -ENOMEM;
+    memcpy(*data, head, sizeof(head));
+    *len = ROM_BYTES;
+    return 0;
+}
+
+/* From outside: media, vCPUs, the wake-up. */
+static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
+{
+    static const char *const ids[] = { "ide1-cd0", "ide1-cd1", "ide0-hd0", "nobody" };
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct qmp_block_info info;
+    const char *id = ids[fuzz_u8(in) % ARRAY_SIZE(ids)];
+    b->spoiled |= kind < 4;
+    switch (kind) {
+    case 0: (void)machine_eject(&b->m, id, false, error); break;
+    case 1: (void)machine_eject(&b->m, id, true, error); break;
+    case 2: (void)machine_change_medium(&b->m, id, -1, "cd", error); break;
+    case 3: mem_set_dirty_log(&b->m.mem, fuzz_u8(in) & 1); break;
+    case 4: (void)machine_wakeup(&b->m); break;
+    case 5: machine_drain(&b->m); break;
+    case 6: (void)machine_block_info(&b->m, fuzz_u8(in) % 5, &info); break;
+    case 7: mem_invalidate(&b->m.mem); break;
+    }
+}
+
+static const struct fuzz_part machine_part = { .name = "machine", .event = machine_event };
+
+static void configure(struct config *c)
+{
+    config_init(c);
+    c->domid = 1;
+    c->ram_bytes = FUZZ_RAM;
+    c->max_ram_below_4g = CONFIG_MAX_BELOW_4G;
+    c->vcpus = 1;
+    c->max_vcpus = 4;
+    c->log_level = LOG_DEBUG; /* with the debug ports */
+    c->vga = VGA_STD;
+    c->vga_bytes = FUZZ_VRAM;
+    c->ide[0] = (struct config_drive){ .present = true, .path = "disk", .id = "ide0-hd0" };
+    c->ide[1] = (struct config_drive){ .present = true, .path = "huge", .id = "ide0-hd1" };
+    c->ide[2] = (struct config_drive){ .present = true, .cdrom = true, .path = "cd", .id = "ide1-cd0" };
+    c->serials[0] = (struct chr_config){ .label = "serial0", .kind = CHR_NULL, .fd = -1 };
+    c->nr_serials = 1;
+}
+
+static struct fuzz_board *build(void)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct fuzz_board *b = calloc(1, sizeof(*b));
+    if (!b)
+        fuzz_bug("no memory");
+    fuzz_board_init(b);
+    configure(&b->config);
+    b->host = (struct host){ .loop = &b->loop, .log = &b->log, .opaque = b, .chr_open = open_chr, .block_open = open_block,
+                             .read_file = read_rom };
+    if (machine_create(&b->m, error))
+        fuzz_bug("no machine: %s", error);
+    b->map = &map;
+    b->part = &machine_part;
+    fuzz_place_bars(b);
+    fuzz_board_ready(b);
+    return b;
+}
+
+static bool was_unplugged(const struct fuzz_board *b)
+{
+    const struct device *platform = devices_find(&b->m.devices, "xen-platform");
+    return platform && xen_platform_unplugged(platform);
+}
+
+void fuzz_machine_run(const struct fuzz_target *target, const uint8_t *data, size_t len)
+{
+    struct fuzz_in in = { data, data + len };
+    if (!board)
+        board = build();
+    fuzz_ops(board, &in);
+    board->spoiled |= was_unplugged(board);
+    if (!fuzz_board_reset(board, fuzz_place_bars))
+        fuzz_machine_finish(target);
+}
+
+void fuzz_machine_finish(const struct fuzz_target *target)
+{
+    if (!board)
+        return;
+    fuzz_board_finish(board);
+    config_free(&board->config);
+    free(board);
+    board = NULL;
+}
