@@ -194,6 +194,13 @@ static void op_clock(void *opaque, uint64_t *seconds, uint32_t *microseconds)
     *microseconds = 42;
 }
 
+static int op_flight(void *opaque, int fd, const char *path, char *error)
+{
+    struct bench *b = opaque;
+    snprintf(b->last, sizeof(b->last), "flight %d %s", fd, path);
+    return op_result(b, error);
+}
+
 static const struct qmp_ops ops = {
     .status = op_status,
     .cont = op_cont,
@@ -204,6 +211,7 @@ static const struct qmp_ops ops = {
     .set_dirty_log = op_dirty,
     .eject = op_eject,
     .change_medium = op_change,
+    .flight_recorder = op_flight,
     .cpu_add = op_cpu_add,
     .block_info = op_block,
     .chr_info = op_chr,

@@ -614,6 +614,10 @@ static void words_are_checked(void **state)
     refused("-d frob", "-d: unknown item 'frob'");
     refused("-d debug=1", "-d: unknown item 'debug'");
     refused("-trace frob,what=1", "-trace: unknown key 'what'");
+    refused("-flight-recorder 4k", "-flight-recorder: size=4k: off, or 8k to 1g");
+    refused("-flight-recorder 2g", "-flight-recorder: size=2g: off, or 8k to 1g");
+    refused("-flight-recorder 64k,path=x", "-flight-recorder: unknown key 'path'");
+    refused("-trace-record ", "-trace-record: empty value");
     refused("-sandbox maybe", "-sandbox: enable=maybe is neither on nor off");
     refused("-sandbox on,spawn=perhaps", "-sandbox: spawn=perhaps is not supported");
     refused("-run-with chroot=", "-run-with: empty value");
@@ -625,6 +629,23 @@ static void words_are_checked(void **state)
 }
 
 /* An argument is quoted in the line, and the line has to stay one, and short. */
+static void recording(void **state)
+{
+    struct line l;
+    good(&l, "-m 64");
+    assert_int_equal(l.config.flight_bytes, 64 * KIB);
+    assert_null(l.config.trace_record);
+    config_free(&l.config);
+    good(&l, "-flight-recorder off -trace-record /var/log/x.trace");
+    assert_int_equal(l.config.flight_bytes, 0);
+    assert_string_equal(l.config.trace_record, "/var/log/x.trace");
+    config_free(&l.config);
+    good(&l, "-flight-recorder 1m,file=/var/crash/dm.trace");
+    assert_int_equal(l.config.flight_bytes, MIB);
+    assert_string_equal(l.config.flight_file, "/var/crash/dm.trace");
+    config_free(&l.config);
+}
+
 static void odd_arguments(void **state)
 {
     char name[4000], *argv[] = { (char[]){ "thindm" }, (char[]){ "-device" }, name, NULL };
@@ -701,6 +722,7 @@ int main(void)
         cmocka_unit_test(vga_is_checked),
         cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(words_are_checked),
+        cmocka_unit_test(recording),
         cmocka_unit_test(odd_arguments),
         cmocka_unit_test(random_lines),
     };

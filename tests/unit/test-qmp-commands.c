@@ -91,6 +91,19 @@ static void stop_and_continue(void **state)
                  "this is not supported"); /* no such operation */
 }
 
+static void flight_recorder(void **state)
+{
+    struct bench *b = *state;
+    struct peer *p = negotiated(state);
+    expect(p, "{\"execute\":\"x-flight-recorder\",\"arguments\":{\"filename\":\"/tmp/x\"}}", "{\"return\": {}}");
+    assert_string_equal(b->last, "flight -1 /tmp/x");
+    b->fail = -ENOTSUP;
+    expect_error(p, "{\"execute\":\"x-flight-recorder\",\"arguments\":{\"filename\":\"/tmp/x\"}}", "GenericError",
+                 "it did not work");
+    expect_error(p, "{\"execute\":\"x-flight-recorder\",\"arguments\":{\"filename\":\"/dev/fdset/9\"}}", "GenericError",
+                 "there is no descriptor set /dev/fdset/9");
+}
+
 static void quit_answers_first(void **state)
 {
     struct bench *b = *state;
@@ -335,6 +348,7 @@ int main(void)
         TEST(arguments_are_strict),
         TEST(what_libxl_reads_after_the_start),
         TEST(stop_and_continue),
+        TEST(flight_recorder),
         TEST(quit_answers_first),
         TEST(probe_of_master),
         TEST(cpus),
