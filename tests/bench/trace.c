@@ -1,11 +1,12 @@
 /*
- * What recording costs: ns per request through the real request page, without a trace, into a ring, and into a file. The
- * guest reads the serial port's line status, the cheapest request there is, so that the share of the recorder is the greatest.
+ * What recording costs: ns per request through the real request page, without a trace, into a ring, and into a file.
+ * The guest reads the serial port's line status, the cheapest request there is, so that the share of the recorder is
+ * the greatest.
  *
  * usage: bench-trace FILE [REQUESTS]
  */
-#include "machine.h"
 #include "linux/trace-file.h"
+#include "machine.h"
 #include "sim/clock.h"
 #include "sim/sim.h"
 #include <inttypes.h>
@@ -64,15 +65,19 @@ static double measure(size_t ring_bytes, const char *path, uint64_t requests)
     if (path && trace_file_create(path, &file))
         exit(1);
     if ((path || ring_bytes) &&
-        trace_recorder_create(&(struct trace_recorder_config){ path ? trace_file_sink(file) : NULL, ring_bytes, NULL }, &rec))
+        trace_recorder_create(&(struct trace_recorder_config){ path ? trace_file_sink(file) : NULL, ring_bytes, NULL },
+                              &rec))
         exit(1);
     if (rec)
         trace_recorder_start(rec, &(struct trace_world){ &loop, &machine.hv, &machine.host, "bench", 6, 20 });
     if (machine_create(&machine, error))
         exit(1);
     trace_recorder_ready(rec, &machine.mem);
-    sim_serve(sim, &(struct ioreq_config){ .ports = &machine.ports, .memory = &machine.memory, .pci = &machine.pci,
-                       .mem = &machine.mem, .trace = trace_recorder_trace(rec) });
+    sim_serve(sim, &(struct ioreq_config){ .ports = &machine.ports,
+                                           .memory = &machine.memory,
+                                           .pci = &machine.pci,
+                                           .mem = &machine.mem,
+                                           .trace = trace_recorder_trace(rec) });
     for (unsigned round = 0; round < ROUNDS; round++) {
         double start = now_ns();
         for (uint64_t i = 0; i < requests; i++)
@@ -93,8 +98,9 @@ int main(int argc, char *argv[])
     if (argc < 2)
         return 1;
     uint64_t requests = argc > 2 ? strtoull(argv[2], NULL, 0) : 2000000;
-    double none = measure(0, NULL, requests), ring = measure(64 * KIB, NULL, requests), file = measure(0, argv[1], requests);
-    printf("ns per request: not recorded %.1f, flight recorder %.1f (+%.1f), file %.1f (+%.1f)\n", none, ring, ring - none, file,
-           file - none);
+    double none = measure(0, NULL, requests), ring = measure(64 * KIB, NULL, requests),
+           file = measure(0, argv[1], requests);
+    printf("ns per request: not recorded %.1f, flight recorder %.1f (+%.1f), file %.1f (+%.1f)\n", none, ring,
+           ring - none, file, file - none);
     return 0;
 }
