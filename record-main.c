@@ -29,7 +29,8 @@ static void catch_crashes(struct record_main *r)
         (void)sigaction(signals[i], &action, NULL);
 }
 
-int record_main_open(struct record_main *r, const struct config *config, struct log *log, char error[CONFIG_ERROR_BYTES])
+int record_main_open(struct record_main *r, const struct config *config, struct log *log,
+                     char error[CONFIG_ERROR_BYTES])
 {
     struct trace_recorder_config recorder = { .log = log, .ring_bytes = config->flight_bytes };
     r->log = log;
@@ -42,11 +43,13 @@ int record_main_open(struct record_main *r, const struct config *config, struct 
         if (!err)
             recorder.sink = trace_file_sink(r->file);
     } else if (config->flight_file) {
-        trace_fd_sink_init(&r->crash, open(config->flight_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600));
+        trace_fd_sink_init(&r->crash,
+                           open(config->flight_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600));
         err = r->crash.fd < 0 ? -errno : 0;
     }
     if (err) {
-        snprintf(error, CONFIG_ERROR_BYTES, "%s %.160s: %s", config->trace_record ? "-trace-record" : "-flight-recorder file",
+        snprintf(error, CONFIG_ERROR_BYTES, "%s %.160s: %s",
+                 config->trace_record ? "-trace-record" : "-flight-recorder file",
                  config->trace_record ? config->trace_record : config->flight_file, strerror(-err));
         return err;
     }
@@ -70,8 +73,12 @@ void record_main_start(struct record_main *r, struct machine *machine)
         memcpy(to, r->argv[i], strlen(r->argv[i]) + 1);
         to += strlen(r->argv[i]) + 1;
     }
-    trace_recorder_start(r->recorder, &(struct trace_world){ .loop = machine->loop, .hv = &machine->hv, .host = &machine->host,
-                                          .args = args, .args_bytes = args ? len : 0, .century = machine->century });
+    trace_recorder_start(r->recorder, &(struct trace_world){ .loop = machine->loop,
+                                                             .hv = &machine->hv,
+                                                             .host = &machine->host,
+                                                             .args = args,
+                                                             .args_bytes = args ? len : 0,
+                                                             .century = machine->century });
     free(args);
 }
 

@@ -1,6 +1,6 @@
 /*
- * "thindm replay FILE...": builds the machine of a trace, feeds it what the trace says, and compares. Exit status 0: all is the
- * same; 1: it isn't, or the file is damaged.
+ * "thindm replay FILE...": builds the machine of a trace, feeds it what the trace says, and compares. Exit status 0:
+ * all is the same; 1: it isn't, or the file is damaged.
  */
 #include "replay-main.h"
 #include "backends/linux/trace-file.h"
@@ -109,8 +109,8 @@ static const char *device_at(struct player *p, const struct trace_ioreq *req)
 static void print_result(struct player *p, const char *path, const struct trace_replay_result *result)
 {
     if (result->ok) {
-        printf("%s: the same: %" PRIu64 " entries, %" PRIu64 " steps, %" PRIu64 " requests", path, result->entries, result->steps,
-               result->requests);
+        printf("%s: the same: %" PRIu64 " entries, %" PRIu64 " steps, %" PRIu64 " requests", path, result->entries,
+               result->steps, result->requests);
         if (result->unverified)
             printf("; %" PRIu64 " reads of bytes that the trace doesn't hold were not compared", result->unverified);
         printf("\n");
@@ -118,8 +118,8 @@ static void print_result(struct player *p, const char *path, const struct trace_
     }
     fprintf(stderr, "thindm: %s: %s\n", path, result->report);
     if (result->diverged && result->last_valid)
-        fprintf(stderr, "  in a request to %s at 0x%" PRIx64 ", which is %s's\n", result->last.type == IOREQ_PIO ? "port" : "address",
-                result->last.addr, device_at(p, &result->last));
+        fprintf(stderr, "  in a request to %s at 0x%" PRIx64 ", which is %s's\n",
+                result->last.type == IOREQ_PIO ? "port" : "address", result->last.addr, device_at(p, &result->last));
 }
 
 static int build(struct player *p, char error[CONFIG_ERROR_BYTES])
@@ -137,8 +137,11 @@ static int build(struct player *p, char error[CONFIG_ERROR_BYTES])
     if (err)
         return err;
     p->log = (struct log){ .write = print_log, .level = p->config.log_level };
-    p->machine = (struct machine){ .loop = trace_replay_loop(p->replay), .log = &p->log, .hv = trace_replay_hv(p->replay),
-                                   .host = trace_replay_host(p->replay), .config = &p->config,
+    p->machine = (struct machine){ .loop = trace_replay_loop(p->replay),
+                                   .log = &p->log,
+                                   .hv = trace_replay_hv(p->replay),
+                                   .host = trace_replay_host(p->replay),
+                                   .config = &p->config,
                                    .century = trace_replay_century(p->replay) };
     err = sim_create(&(struct sim_config){ .nr_vcpus = 1 }, &p->sim);
     if (err)
@@ -151,10 +154,15 @@ static int build(struct player *p, char error[CONFIG_ERROR_BYTES])
         p->machine.hv = NULL;
         return err;
     }
-    ioreq_init(&p->engine,
-               &(struct ioreq_config){ .ports = &p->machine.ports, .memory = &p->machine.memory, .pci = &p->machine.pci,
-                   .mem = &p->machine.mem, .log = &p->log, .sync_page = p->pages, .buffered_page = p->pages + PAGE_BYTES,
-                   .nr_vcpus = IOREQ_MAX_VCPUS, .trace = trace_replay_trace(p->replay) });
+    ioreq_init(&p->engine, &(struct ioreq_config){ .ports = &p->machine.ports,
+                                                   .memory = &p->machine.memory,
+                                                   .pci = &p->machine.pci,
+                                                   .mem = &p->machine.mem,
+                                                   .log = &p->log,
+                                                   .sync_page = p->pages,
+                                                   .buffered_page = p->pages + PAGE_BYTES,
+                                                   .nr_vcpus = IOREQ_MAX_VCPUS,
+                                                   .trace = trace_replay_trace(p->replay) });
     return 0;
 }
 
@@ -169,9 +177,14 @@ static bool play(struct player *p, const char *path)
     }
     if (build(p, error) == 0) {
         trace_replay_run(p->replay,
-                         &(struct trace_replay_world){ .mem = &p->machine.mem, .engine = &p->engine, .sync_page = p->pages,
-                             .buffered_page = p->pages + PAGE_BYTES, .nr_vcpus = IOREQ_MAX_VCPUS, .ready = ready,
-                             .action = action, .opaque = p },
+                         &(struct trace_replay_world){ .mem = &p->machine.mem,
+                                                       .engine = &p->engine,
+                                                       .sync_page = p->pages,
+                                                       .buffered_page = p->pages + PAGE_BYTES,
+                                                       .nr_vcpus = IOREQ_MAX_VCPUS,
+                                                       .ready = ready,
+                                                       .action = action,
+                                                       .opaque = p },
                          &result);
     } else {
         trace_replay_give_up(p->replay, &result);

@@ -1,8 +1,9 @@
 /*
- * "thindm trace dump|cut|filter|qtest": what a trace says as text, parts of it as a trace, or its requests as a qtest script.
+ * "thindm trace dump|cut|filter|qtest": what a trace says as text, parts of it as a trace, or its requests as a qtest
+ * script.
  */
-#include "replay-main.h"
 #include "backends/linux/trace-file.h"
+#include "replay-main.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,9 +23,9 @@ struct job {
     bool have_request;
     struct trace_entry request;
     uint64_t clock_ns;
-    uint8_t *string;      /* what an OUTS takes out of memory */
+    uint8_t *string; /* what an OUTS takes out of memory */
     size_t string_len;
-    uint64_t more_addr;   /* where the bytes of the next MORE entry go */
+    uint64_t more_addr; /* where the bytes of the next MORE entry go */
     bool more_memory;
 };
 
@@ -36,7 +37,8 @@ static int dump(struct job *j, const struct trace_entry *e)
     char text[TRACE_TEXT_BYTES];
     if (j->reader.gap)
         printf("    ... entries are left out here\n");
-    printf("%s#%" PRIu64 " %s\n", trace_is_step(e->kind) || e->kind == TRACE_STAMP ? "" : "    ", e->number, trace_text(e, text));
+    printf("%s#%" PRIu64 " %s\n", trace_is_step(e->kind) || e->kind == TRACE_STAMP ? "" : "    ", e->number,
+           trace_text(e, text));
     return ferror(stdout) ? -EIO : 1;
 }
 
@@ -135,7 +137,8 @@ static void print_request(struct job *j)
         return;
     for (uint64_t i = 0; i < count; i++) {
         uint64_t step = type == IOREQ_COPY ? i * size : 0, at = down ? count - 1 - i : i;
-        uint64_t data = pointer && (at + 1) * size <= j->string_len ? le_get(j->string + at * size, (unsigned)size) : e->v[5];
+        uint64_t data =
+            pointer && (at + 1) * size <= j->string_len ? le_get(j->string + at * size, (unsigned)size) : e->v[5];
         print_one(e, down ? e->v[4] - step : e->v[4] + step, data);
     }
 }

@@ -16,39 +16,92 @@ static const struct trace_kind_info kinds[TRACE_NR_KINDS] = {
     [TRACE_CONFIG] = { .name = "config", .bytes = true },
     [TRACE_START] = { .name = "start", .nr_fields = 1, .fields = { "century" }, .bytes = true },
     [TRACE_READY] = { .name = "ready" },
-    [TRACE_IOREQ] = { .name = "ioreq", .nr_fields = 6, .step = true,
+    [TRACE_IOREQ] = { .name = "ioreq",
+                      .nr_fields = 6,
+                      .step = true,
                       .fields = { "flags", "vcpu", "size", "count", "addr", "data" } },
-    [TRACE_POSTED] = { .name = "posted", .nr_fields = 6, .step = true,
+    [TRACE_POSTED] = { .name = "posted",
+                       .nr_fields = 6,
+                       .step = true,
                        .fields = { "flags", "vcpu", "size", "count", "addr", "data" } },
     [TRACE_ANSWER] = { .name = "answer", .nr_fields = 1, .fields = { "value" } },
     [TRACE_CLOCK] = { .name = "clock", .nr_fields = 1, .given = F0, .clocked = true, .fields = { "ns" } },
     [TRACE_STAMP] = { .name = "stamp", .nr_fields = 1, .given = F0, .stamped = true, .fields = { "host-ns" } },
-    [TRACE_TIMER] = { .name = "timer", .nr_fields = 2, .clocked = true, .step = true, .fields = { "timer", "expires-ns" } },
+    [TRACE_TIMER] = { .name = "timer",
+                      .nr_fields = 2,
+                      .clocked = true,
+                      .step = true,
+                      .fields = { "timer", "expires-ns" } },
     [TRACE_TASK] = { .name = "task", .nr_fields = 1, .step = true, .fields = { "task" } },
-    [TRACE_MEM_READ] = { .name = "mem-read", .nr_fields = 3, .given = F2, .is_signed = F2, .bytes = true,
+    [TRACE_MEM_READ] = { .name = "mem-read",
+                         .nr_fields = 3,
+                         .given = F2,
+                         .is_signed = F2,
+                         .bytes = true,
                          .fields = { "addr", "len", "err" } },
-    [TRACE_MEM_WRITE] = { .name = "mem-write", .nr_fields = 4, .given = F2, .is_signed = F2, .bytes = true,
+    [TRACE_MEM_WRITE] = { .name = "mem-write",
+                          .nr_fields = 4,
+                          .given = F2,
+                          .is_signed = F2,
+                          .bytes = true,
                           .fields = { "addr", "len", "err", "form" } },
-    [TRACE_MEM_PIN] = { .name = "mem-pin", .nr_fields = 4, .given = F2 | F3, .is_signed = F3,
+    [TRACE_MEM_PIN] = { .name = "mem-pin",
+                        .nr_fields = 4,
+                        .given = F2 | F3,
+                        .is_signed = F3,
                         .fields = { "addr", "want", "got", "err" } },
     [TRACE_PIN_READ] = { .name = "pin-read", .nr_fields = 2, .bytes = true, .fields = { "addr", "len" } },
-    [TRACE_BLOCK_OPEN] = { .name = "block-open", .nr_fields = 5, .given = F1 | F2 | F3 | F4, .is_signed = F1, .bytes = true,
+    [TRACE_BLOCK_OPEN] = { .name = "block-open",
+                           .nr_fields = 5,
+                           .given = F1 | F2 | F3 | F4,
+                           .is_signed = F1,
+                           .bytes = true,
                            .fields = { "block", "err", "bytes", "sector", "flags" } },
-    [TRACE_BLOCK_SUBMIT] = { .name = "block-submit", .nr_fields = 8, .is_signed = 0x20, .bytes = true,
+    [TRACE_BLOCK_SUBMIT] = { .name = "block-submit",
+                             .nr_fields = 8,
+                             .is_signed = 0x20,
+                             .bytes = true,
                              .fields = { "block", "nr", "op", "offset", "len", "err", "guest", "form" } },
-    [TRACE_BLOCK_DONE] = { .name = "block-done", .nr_fields = 5, .given = F2 | F3 | F4, .is_signed = F2, .step = true,
-                           .bytes = true, .fields = { "block", "nr", "err", "len", "form" } },
-    [TRACE_CHR_OPEN] = { .name = "chr-open", .nr_fields = 3, .given = F1 | F2, .is_signed = F1,
+    [TRACE_BLOCK_DONE] = { .name = "block-done",
+                           .nr_fields = 5,
+                           .given = F2 | F3 | F4,
+                           .is_signed = F2,
+                           .step = true,
+                           .bytes = true,
+                           .fields = { "block", "nr", "err", "len", "form" } },
+    [TRACE_CHR_OPEN] = { .name = "chr-open",
+                         .nr_fields = 3,
+                         .given = F1 | F2,
+                         .is_signed = F1,
                          .fields = { "chr", "err", "connected" } },
     [TRACE_CHR_RECV] = { .name = "chr-recv", .nr_fields = 2, .step = true, .bytes = true, .fields = { "chr", "len" } },
     [TRACE_CHR_EVENT] = { .name = "chr-event", .nr_fields = 2, .step = true, .fields = { "chr", "opened" } },
-    [TRACE_CHR_WRITE] = { .name = "chr-write", .nr_fields = 4, .given = F2, .bytes = true,
+    [TRACE_CHR_WRITE] = { .name = "chr-write",
+                          .nr_fields = 4,
+                          .given = F2,
+                          .bytes = true,
                           .fields = { "chr", "len", "taken", "form" } },
-    [TRACE_FILE] = { .name = "file", .nr_fields = 3, .given = 0x7, .is_signed = F0, .bytes = true,
+    [TRACE_FILE] = { .name = "file",
+                     .nr_fields = 3,
+                     .given = 0x7,
+                     .is_signed = F0,
+                     .bytes = true,
                      .fields = { "err", "len", "form" } },
-    [TRACE_HV] = { .name = "hv", .nr_fields = 5, .given = F4, .is_signed = F4, .fields = { "call", "a", "b", "c", "err" } },
-    [TRACE_ACTION] = { .name = "action", .nr_fields = 2, .step = true, .bytes = true, .fields = { "action", "number" } },
-    [TRACE_SNAPSHOT] = { .name = "snapshot", .nr_fields = 2, .step = true, .bytes = true, .fields = { "clock-ns", "len" } },
+    [TRACE_HV] = { .name = "hv",
+                   .nr_fields = 5,
+                   .given = F4,
+                   .is_signed = F4,
+                   .fields = { "call", "a", "b", "c", "err" } },
+    [TRACE_ACTION] = { .name = "action",
+                       .nr_fields = 2,
+                       .step = true,
+                       .bytes = true,
+                       .fields = { "action", "number" } },
+    [TRACE_SNAPSHOT] = { .name = "snapshot",
+                         .nr_fields = 2,
+                         .step = true,
+                         .bytes = true,
+                         .fields = { "clock-ns", "len" } },
     [TRACE_CORRUPT] = { .name = "corrupt" },
     [TRACE_MORE] = { .name = "more", .bytes = true },
     [TRACE_END] = { .name = "end", .step = true },
@@ -117,8 +170,11 @@ static void say(struct text *t, const char *format, ...)
 
 static void say_request(struct text *t, const struct trace_entry *e)
 {
-    static const char *const types[] = { [IOREQ_PIO] = "port", [IOREQ_COPY] = "memory", [IOREQ_PCI_CONFIG] = "config",
-                                         [IOREQ_TIMEOFFSET] = "time-offset", [IOREQ_INVALIDATE] = "invalidate" };
+    static const char *const types[] = { [IOREQ_PIO] = "port",
+                                         [IOREQ_COPY] = "memory",
+                                         [IOREQ_PCI_CONFIG] = "config",
+                                         [IOREQ_TIMEOFFSET] = "time-offset",
+                                         [IOREQ_INVALIDATE] = "invalidate" };
     uint64_t type = e->v[0] >> 3;
     if (type < ARRAY_SIZE(types) && types[type])
         say(t, " %s", types[type]);
@@ -138,7 +194,8 @@ static void say_request(struct text *t, const struct trace_entry *e)
 static void say_hv(struct text *t, const struct trace_entry *e)
 {
     static const char *const calls[TRACE_HV_NR_CALLS] = {
-        "ports", "mmio", "function", "isa-line", "intx", "link", "msi", "memtype", "vram-create", "vram-move", "shutdown", "s-state",
+        "ports", "mmio",    "function",    "isa-line",  "intx",     "link",
+        "msi",   "memtype", "vram-create", "vram-move", "shutdown", "s-state",
     };
     if (e->v[0] < TRACE_HV_NR_CALLS)
         say(t, " %s 0x%" PRIx64 " 0x%" PRIx64 " 0x%" PRIx64, calls[e->v[0]], e->v[1], e->v[2], e->v[3]);
@@ -150,8 +207,8 @@ static void say_hv(struct text *t, const struct trace_entry *e)
 
 static void say_action(struct text *t, const struct trace_entry *e)
 {
-    static const char *const actions[TRACE_NR_ACTIONS] = { "cont",  "stop",          "reset",   "wakeup",
-                                                           "eject", "change-medium", "cpu-add", "powerdown", "restart" };
+    static const char *const actions[TRACE_NR_ACTIONS] = { "cont",          "stop",    "reset",     "wakeup", "eject",
+                                                           "change-medium", "cpu-add", "powerdown", "restart" };
     say(t, " %s number=%" PRIu64, e->v[0] < TRACE_NR_ACTIONS ? actions[e->v[0]] : "?", e->v[1]);
 }
 
@@ -169,7 +226,8 @@ static void say_fields(struct text *t, const struct trace_kind_info *info, const
 
 static void say_bytes(struct text *t, const struct trace_entry *e)
 {
-    bool is_text = e->kind == TRACE_CONFIG || e->kind == TRACE_START || e->kind == TRACE_ACTION || e->kind == TRACE_BLOCK_OPEN;
+    bool is_text =
+        e->kind == TRACE_CONFIG || e->kind == TRACE_START || e->kind == TRACE_ACTION || e->kind == TRACE_BLOCK_OPEN;
     say(t, " ");
     for (size_t i = 0; i < e->len && t->left > 8; i++) {
         if (is_text)

@@ -7,10 +7,16 @@
 /* File header and chunk header, byte offsets; see docs/trace-format.md. */
 enum { HEAD_MAGIC = 0, HEAD_VERSION = 8, HEAD_FLAGS = 10, HEAD_CHUNK_BYTES = 12, HEAD_CHECK = 24 };
 enum {
-    CHUNK_MAGIC = 0, CHUNK_LENGTH = 4, CHUNK_NUMBER = 8, CHUNK_CLOCK = 16, CHUNK_STAMP = 24, CHUNK_CHECK = 32, CHUNK_DATA = TRACE_CHUNK_HEAD_BYTES,
+    CHUNK_MAGIC = 0,
+    CHUNK_LENGTH = 4,
+    CHUNK_NUMBER = 8,
+    CHUNK_CLOCK = 16,
+    CHUNK_STAMP = 24,
+    CHUNK_CHECK = 32,
+    CHUNK_DATA = TRACE_CHUNK_HEAD_BYTES,
 };
-#define TRACE_MAGIC  "THINDMTR"
-#define CHUNK_MARK   0x4b4e4843u /* "CHNK" */
+#define TRACE_MAGIC "THINDMTR"
+#define CHUNK_MARK  0x4b4e4843u /* "CHNK" */
 /* An entry: kind, length of the rest, the rest. Longer than ENTRY_SHORT: that value, and 16 bits with the length. */
 enum { ENTRY_SHORT = 255, ENTRY_HEAD_BYTES = 4, VARINT_BYTES = 10 };
 /* Data up to this length stand in the entry, longer ones are kept as a hash where both sides know them. */
@@ -19,8 +25,8 @@ enum { FULL_BYTES = 64, HASH_BYTES = 8 };
 struct trace_kind_info {
     const char *name;
     uint8_t nr_fields;
-    uint8_t given;       /* bit per field: the world's answer, not to be compared */
-    uint8_t is_signed;   /* bit per field */
+    uint8_t given;         /* bit per field: the world's answer, not to be compared */
+    uint8_t is_signed;     /* bit per field */
     bool clocked, stamped; /* field 0 (CLOCK, STAMP) or 1 (TIMER) is relative to the last clock or stamp */
     bool step;
     bool bytes;
@@ -53,7 +59,8 @@ static inline uint8_t *varint_put(uint8_t *to, uint64_t val)
 /* Flags of TRACE_IOREQ and TRACE_POSTED: read, pointer, descending in bits 0-2, type above. */
 static inline uint64_t ioreq_flags(const struct trace_ioreq *req)
 {
-    return (uint64_t)req->read | (uint64_t)req->pointer << 1 | (uint64_t)req->descending << 2 | (uint64_t)req->type << 3;
+    return (uint64_t)req->read | (uint64_t)req->pointer << 1 | (uint64_t)req->descending << 2 |
+           (uint64_t)req->type << 3;
 }
 
 /* Where the bytes of a disk request are: the device's own memory, or the guest's. */
@@ -71,7 +78,7 @@ struct trace_hv_wrap {
 };
 
 struct chunk {
-    uint8_t *data; /* TRACE_CHUNK_HEAD_BYTES, then entries */
+    uint8_t *data;      /* TRACE_CHUNK_HEAD_BYTES, then entries */
     size_t bytes, used; /* room, 0: nothing begun */
 };
 
@@ -82,14 +89,14 @@ struct trace_recorder {
     struct trace_hv_wrap hv;
     struct loop *loop;
     struct mem *mem;
-    unsigned depth;   /* of nested steps; 0: nothing is recorded */
-    bool ended;       /* finished, or the sink failed */
-    bool failed;      /* the latter, and it was logged */
+    unsigned depth; /* of nested steps; 0: nothing is recorded */
+    bool ended;     /* finished, or the sink failed */
+    bool failed;    /* the latter, and it was logged */
     bool head_written;
     unsigned flags;
     uint64_t entries;
     uint64_t clock_ns, stamp_ns; /* of the last such entry */
-    uint32_t blocks, chrs; /* numbers given so far */
+    uint32_t blocks, chrs;       /* numbers given so far */
     size_t chunk_bytes;
     struct chunk *now;
     struct chunk head;    /* ring: the creation of the machine */
@@ -100,7 +107,8 @@ struct trace_recorder {
 /* An entry of n values, none longer than short. Within a step only. */
 void trace_put(struct trace_recorder *rec, enum trace_kind kind, const uint64_t *v, unsigned n);
 /* The same with bytes, as many MORE entries behind it as that takes. */
-void trace_put_bytes(struct trace_recorder *rec, enum trace_kind kind, const uint64_t *v, unsigned n, const void *bytes, size_t len);
+void trace_put_bytes(struct trace_recorder *rec, enum trace_kind kind, const uint64_t *v, unsigned n, const void *bytes,
+                     size_t len);
 static inline bool trace_on(const struct trace_recorder *rec)
 {
     return rec->depth > 0 && !rec->ended;

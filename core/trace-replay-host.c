@@ -1,6 +1,6 @@
 /*
- * The world of a replay: a hypervisor, a host, disks and character channels that do what the trace says. Guest memory is
- * scratch, as everything that the device model reads there comes out of the trace.
+ * The world of a replay: a hypervisor, a host, disks and character channels that do what the trace says. Guest memory
+ * is scratch, as everything that the device model reads there comes out of the trace.
  */
 #include "trace-replay.h"
 
@@ -337,8 +337,13 @@ void replay_host_init(struct trace_replay *r)
     loop_init(&r->loop, &loop_host, r);
     r->loop.trace = &r->trace;
     r->loop.naming = true;
-    r->host = (struct host){ .loop = &r->loop, .log = r->config.log, .opaque = r, .chr_open = host_chr_open,
-                             .block_open = host_block_open, .close_fd = host_close_fd, .read_file = host_read_file };
+    r->host = (struct host){ .loop = &r->loop,
+                             .log = r->config.log,
+                             .opaque = r,
+                             .chr_open = host_chr_open,
+                             .block_open = host_block_open,
+                             .close_fd = host_close_fd,
+                             .read_file = host_read_file };
 }
 
 void replay_host_finish(struct trace_replay *r)

@@ -1,6 +1,6 @@
 /*
- * Replay: see trace.h. The driver looks at the next entry and does what it says to the device model; the hooks that this
- * leads to take the entry and what follows from it out of the trace, and compare.
+ * Replay: see trace.h. The driver looks at the next entry and does what it says to the device model; the hooks that
+ * this leads to take the entry and what follows from it out of the trace, and compare.
  */
 #include "trace-replay.h"
 
@@ -35,7 +35,8 @@ static void remember(struct trace_replay *r, const struct trace_entry *e)
 void replay_damaged(struct trace_replay *r, const struct trace_entry *e, const char *why)
 {
     if (!r->stopped)
-        (void)snprintf(r->why, sizeof(r->why), "byte %" PRIu64 " (entry %" PRIu64 "): %s", e ? e->offset : 0, e ? e->number : 0, why);
+        (void)snprintf(r->why, sizeof(r->why), "byte %" PRIu64 " (entry %" PRIu64 "): %s", e ? e->offset : 0,
+                       e ? e->number : 0, why);
     r->damaged |= !r->stopped;
     r->stopped = true;
 }
@@ -51,7 +52,8 @@ const struct trace_entry *replay_peek(struct trace_replay *r)
             return NULL;
         }
         if (r->config.reader->gap) {
-            replay_damaged(r, &r->next, "entries are left out here: this trace is for 'thindm trace dump', it can't be replayed");
+            replay_damaged(r, &r->next,
+                           "entries are left out here: this trace is for 'thindm trace dump', it can't be replayed");
             return NULL;
         }
         r->have_next = r->next.kind != TRACE_STAMP;
@@ -77,7 +79,8 @@ void replay_diverge(struct trace_replay *r, const struct trace_entry *e, const c
     (void)trace_text(e, r->expected);
 }
 
-static void diverge_entry(struct trace_replay *r, const struct trace_entry *e, const char *why, enum trace_kind kind, const uint64_t *v)
+static void diverge_entry(struct trace_replay *r, const struct trace_entry *e, const char *why, enum trace_kind kind,
+                          const uint64_t *v)
 {
     char text[TRACE_TEXT_BYTES];
     struct trace_entry came = { .kind = kind };
@@ -138,7 +141,8 @@ static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
 {
     struct trace_replay *r = replay_of(trace);
     bool unused = req->read && !req->pointer;
-    uint64_t v[TRACE_MAX_FIELDS] = { ioreq_flags(req), req->vcpu, req->size, req->count, req->addr, unused ? 0 : req->data };
+    uint64_t v[TRACE_MAX_FIELDS] = { ioreq_flags(req), req->vcpu, req->size,
+                                     req->count,       req->addr, unused ? 0 : req->data };
     r->depth++;
     (void)replay_expect(r, req->posted ? TRACE_POSTED : TRACE_IOREQ, v);
 }
@@ -147,7 +151,8 @@ static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
 static bool may_differ(const struct trace_replay *r)
 {
     uint64_t addr = r->last.addr;
-    return r->missing_data || (r->vram_shown && r->last.type == IOREQ_COPY && addr >= WINDOW_FIRST && addr < WINDOW_END);
+    return r->missing_data ||
+           (r->vram_shown && r->last.type == IOREQ_COPY && addr >= WINDOW_FIRST && addr < WINDOW_END);
 }
 
 static void on_answer(struct trace *trace, uint64_t answer)
@@ -280,8 +285,13 @@ static void on_block_submit(struct trace *trace, struct block_req *req)
     const struct trace_entry *e = r->depth > 0 ? replay_peek(r) : NULL;
     if (!e)
         return;
-    uint64_t v[TRACE_MAX_FIELDS] = { req->block->trace_id, req->trace_nr, req->op, req->offset, req->len,
-                                     (uint64_t)(int64_t)req->result, moves && trace_in_guest(r->world.mem, req),
+    uint64_t v[TRACE_MAX_FIELDS] = { req->block->trace_id,
+                                     req->trace_nr,
+                                     req->op,
+                                     req->offset,
+                                     req->len,
+                                     (uint64_t)(int64_t)req->result,
+                                     moves && trace_in_guest(r->world.mem, req),
                                      e->kind == TRACE_BLOCK_SUBMIT ? e->v[7] : TRACE_OMITTED };
     e = replay_expect(r, TRACE_BLOCK_SUBMIT, v);
     if (!e || v[7] != TRACE_HASHED || r->missing_data)
@@ -346,9 +356,16 @@ static const struct trace_ops replay_ops = {
 static void feed_request(struct trace_replay *r, const struct trace_entry *e)
 {
     struct trace_ioreq *req = &r->last;
-    *req = (struct trace_ioreq){ .addr = e->v[4], .data = e->v[5], .count = (uint32_t)e->v[3], .size = (uint32_t)e->v[2],
-                                 .type = (uint8_t)(e->v[0] >> 3), .vcpu = (uint8_t)e->v[1], .read = e->v[0] & 1,
-                                 .pointer = e->v[0] >> 1 & 1, .descending = e->v[0] >> 2 & 1, .posted = e->kind == TRACE_POSTED };
+    *req = (struct trace_ioreq){ .addr = e->v[4],
+                                 .data = e->v[5],
+                                 .count = (uint32_t)e->v[3],
+                                 .size = (uint32_t)e->v[2],
+                                 .type = (uint8_t)(e->v[0] >> 3),
+                                 .vcpu = (uint8_t)e->v[1],
+                                 .read = e->v[0] & 1,
+                                 .pointer = e->v[0] >> 1 & 1,
+                                 .descending = e->v[0] >> 2 & 1,
+                                 .posted = e->kind == TRACE_POSTED };
     r->last_valid = true;
     if (e->v[0] >> 11 || e->v[1] >= r->world.nr_vcpus || e->v[2] > UINT32_MAX || e->v[3] > UINT32_MAX) {
         replay_damaged(r, e, "a request that no hypervisor makes");
@@ -360,8 +377,8 @@ static void feed_request(struct trace_replay *r, const struct trace_entry *e)
     le32_put(slot + IOREQ_COUNT, req->count);
     le32_put(slot + IOREQ_SIZE, req->size);
     slot[IOREQ_TYPE] = req->type;
-    slot[IOREQ_FLAGS] = (uint8_t)(IOREQ_READY | (req->read ? IOREQ_FLAG_READ : 0) | (req->pointer ? IOREQ_FLAG_POINTER : 0) |
-                                  (req->descending ? IOREQ_FLAG_DF : 0));
+    slot[IOREQ_FLAGS] = (uint8_t)(IOREQ_READY | (req->read ? IOREQ_FLAG_READ : 0) |
+                                  (req->pointer ? IOREQ_FLAG_POINTER : 0) | (req->descending ? IOREQ_FLAG_DF : 0));
     (void)ioreq_serve(r->world.engine, req->vcpu);
     r->requests++;
 }
@@ -374,8 +391,9 @@ static void feed_posted(struct trace_replay *r, const struct trace_entry *e)
         replay_damaged(r, e, "a posted write that no hypervisor makes");
         return;
     }
-    r->last = (struct trace_ioreq){ .addr = addr, .data = data, .count = 1, .size = (uint32_t)size, .posted = true,
-                                    .type = (uint8_t)(e->v[0] >> 3) };
+    r->last = (struct trace_ioreq){
+        .addr = addr, .data = data, .count = 1, .size = (uint32_t)size, .posted = true, .type = (uint8_t)(e->v[0] >> 3)
+    };
     r->last_valid = true;
     uint32_t log2 = size == 8 ? 3 : (uint32_t)size >> 1;
     for (unsigned i = 0; i < 2; i++) { /* from the start each time: the ring was empty */
@@ -467,8 +485,9 @@ static void report(struct trace_replay *r, struct trace_replay_result *out)
         (void)snprintf(out->report, cap, "%s", r->why);
         return;
     }
-    at += (size_t)snprintf(out->report, cap, "entry %" PRIu64 " at byte %" PRIu64 ": %s\n  expected: %s\n  came:     %s\n  before that:\n",
-                           r->at_number, r->at_offset, r->why, r->expected, r->came);
+    at += (size_t)snprintf(
+        out->report, cap, "entry %" PRIu64 " at byte %" PRIu64 ": %s\n  expected: %s\n  came:     %s\n  before that:\n",
+        r->at_number, r->at_offset, r->why, r->expected, r->came);
     uint64_t nr = min_u64(r->nr_history, REPLAY_HISTORY);
     for (uint64_t i = r->nr_history - nr; i < r->nr_history && at + TRACE_TEXT_BYTES + 32 < cap; i++) {
         const struct trace_entry *e = &r->history[i % REPLAY_HISTORY];
@@ -488,7 +507,8 @@ void trace_replay_give_up(struct trace_replay *r, struct trace_replay_result *re
     r->depth = 0;
 }
 
-void trace_replay_run(struct trace_replay *r, const struct trace_replay_world *world, struct trace_replay_result *result)
+void trace_replay_run(struct trace_replay *r, const struct trace_replay_world *world,
+                      struct trace_replay_result *result)
 {
     uint64_t none[TRACE_MAX_FIELDS] = { 0 };
     r->world = *world;
@@ -538,7 +558,8 @@ static bool read_args(struct trace_replay *r)
     return r->argc > 0;
 }
 
-int trace_replay_create(const struct trace_replay_config *config, struct trace_replay **out, char error[TRACE_ERROR_BYTES])
+int trace_replay_create(const struct trace_replay_config *config, struct trace_replay **out,
+                        char error[TRACE_ERROR_BYTES])
 {
     struct trace_replay *r = calloc(1, sizeof(*r));
     if (!r)
@@ -547,7 +568,8 @@ int trace_replay_create(const struct trace_replay_config *config, struct trace_r
     r->config = *config;
     replay_host_init(r);
     if (!read_args(r)) {
-        (void)snprintf(error, TRACE_ERROR_BYTES, "%s", r->why[0] ? r->why : "the trace doesn't begin with a configuration");
+        (void)snprintf(error, TRACE_ERROR_BYTES, "%s",
+                       r->why[0] ? r->why : "the trace doesn't begin with a configuration");
         trace_replay_destroy(r);
         return -EINVAL;
     }

@@ -4,7 +4,13 @@
 
 #include "trace-private.h"
 
-enum { REPLAY_HISTORY = 24, REPLAY_MAX_ARGS = 512, REPLAY_MAX_ARG_BYTES = 65536, REPLAY_MAX_BLOCKS = 64, REPLAY_MAX_CHRS = 64 };
+enum {
+    REPLAY_HISTORY = 24,
+    REPLAY_MAX_ARGS = 512,
+    REPLAY_MAX_ARG_BYTES = 65536,
+    REPLAY_MAX_BLOCKS = 64,
+    REPLAY_MAX_CHRS = 64
+};
 
 struct replay_block {
     struct block block;
@@ -30,16 +36,16 @@ struct trace_replay {
     struct trace_entry next;
     bool have_next, stopped; /* stopped: nothing is compared any more */
     bool diverged, damaged;
-    char why[TRACE_ERROR_BYTES];       /* in a few words */
+    char why[TRACE_ERROR_BYTES]; /* in a few words */
     char expected[TRACE_TEXT_BYTES], came[TRACE_TEXT_BYTES];
-    uint64_t at_number, at_offset;     /* of the entry that was expected */
+    uint64_t at_number, at_offset;              /* of the entry that was expected */
     struct trace_entry history[REPLAY_HISTORY]; /* the last entries, without their bytes */
     uint64_t nr_history;
     struct trace_ioreq last; /* present request */
     bool last_valid, request_failed;
-    bool opaque_data; /* in this step guest memory got what the trace doesn't hold */
+    bool opaque_data;  /* in this step guest memory got what the trace doesn't hold */
     bool missing_data; /* from here on device memory has bytes that the trace doesn't hold */
-    bool vram_shown;  /* the guest may have written video memory by itself */
+    bool vram_shown;   /* the guest may have written video memory by itself */
     uint64_t clock_ns, unverified, steps, requests;
     unsigned depth, century;
     char *args;
@@ -56,8 +62,8 @@ struct trace_replay {
 const struct trace_entry *replay_peek(struct trace_replay *r);
 void replay_take(struct trace_replay *r);
 /*
- * The device model did this: the next entry must be it. v: nr_fields values; those that the world gives are taken from the trace into v.
- * NULL: it wasn't, or comparing had stopped. The entry's bytes are good until the next peek.
+ * The device model did this: the next entry must be it. v: nr_fields values; those that the world gives are taken from
+ * the trace into v. NULL: it wasn't, or comparing had stopped. The entry's bytes are good until the next peek.
  */
 const struct trace_entry *replay_expect(struct trace_replay *r, enum trace_kind kind, uint64_t *v);
 /* Its bytes, and those of the MORE entries behind it, into buf: len of them. False: there aren't as many. */

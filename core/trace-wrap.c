@@ -1,6 +1,6 @@
 /*
- * What a recorder puts around the hypervisor, the host and character channels: each call goes on to the real one and leaves
- * its result in the trace.
+ * What a recorder puts around the hypervisor, the host and character channels: each call goes on to the real one and
+ * leaves its result in the trace.
  */
 #include "trace-private.h"
 
@@ -26,13 +26,15 @@ static int told(struct trace_hv_wrap *w, const uint64_t v[4], int err)
 static int hv_port_range(struct hv *hv, uint64_t first, uint64_t last, bool claim)
 {
     struct hv *in = hv_of(hv)->inner;
-    return told(hv_of(hv), (uint64_t[4]){ TRACE_HV_PORTS, first, last, claim }, in->ops->port_range(in, first, last, claim));
+    return told(hv_of(hv), (uint64_t[4]){ TRACE_HV_PORTS, first, last, claim },
+                in->ops->port_range(in, first, last, claim));
 }
 
 static int hv_mmio_range(struct hv *hv, uint64_t first, uint64_t last, bool claim)
 {
     struct hv *in = hv_of(hv)->inner;
-    return told(hv_of(hv), (uint64_t[4]){ TRACE_HV_MMIO, first, last, claim }, in->ops->mmio_range(in, first, last, claim));
+    return told(hv_of(hv), (uint64_t[4]){ TRACE_HV_MMIO, first, last, claim },
+                in->ops->mmio_range(in, first, last, claim));
 }
 
 static int hv_pci_function(struct hv *hv, uint8_t devfn, bool claim)
@@ -87,7 +89,8 @@ static int hv_modified(struct hv *hv, uint64_t first, uint64_t nr)
 static int hv_set_memtype(struct hv *hv, uint64_t first, uint64_t nr, enum hv_memtype type)
 {
     struct hv *in = hv_of(hv)->inner;
-    return told(hv_of(hv), (uint64_t[4]){ TRACE_HV_MEMTYPE, first, nr, type }, in->ops->set_memtype(in, first, nr, type));
+    return told(hv_of(hv), (uint64_t[4]){ TRACE_HV_MEMTYPE, first, nr, type },
+                in->ops->set_memtype(in, first, nr, type));
 }
 
 static int hv_vram_create(struct hv *hv, size_t nr, void **ptr)
@@ -218,7 +221,9 @@ static size_t chr_wrap_write(struct chr *chr, const uint8_t *buf, size_t len)
 static void chr_wrap_resume(struct chr *chr)
 {
     struct trace_chr *c = container_of(chr, struct trace_chr, chr);
-    static const struct chr_user user = { .room = chr_room, .recv = chr_recv, .opened = chr_opened, .closed = chr_closed };
+    static const struct chr_user user = {
+        .room = chr_room, .recv = chr_recv, .opened = chr_opened, .closed = chr_closed
+    };
     if (!c->inner->user)
         chr_bind(c->inner, &user, c); /* ours was bound by now */
     else
@@ -277,7 +282,8 @@ static int host_block_open(struct host *host, const struct block_open *open, str
     const uint64_t v[] = { id, (uint64_t)(int64_t)err, b ? b->size_bytes : 0, b ? b->sector_bytes : 0,
                            b ? (unsigned)b->read_only | (unsigned)b->discard << 1 : 0 };
     if (trace_on(w->rec))
-        trace_put_bytes(w->rec, TRACE_BLOCK_OPEN, v, 5, open->path, open->path ? min_u64(strlen(open->path), FULL_BYTES) : 0);
+        trace_put_bytes(w->rec, TRACE_BLOCK_OPEN, v, 5, open->path,
+                        open->path ? min_u64(strlen(open->path), FULL_BYTES) : 0);
     if (b) {
         b->trace = &w->rec->trace;
         b->trace_id = id;

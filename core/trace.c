@@ -1,7 +1,7 @@
 /*
- * The recorder: see trace.h. Entries gather in a chunk; a full chunk goes to the sink, or is the next one of a ring, whose
- * oldest is overwritten. Nothing here allocates once the recorder exists, and a chunk's length grows only when an entry is complete, so
- * that a signal handler finds whole entries.
+ * The recorder: see trace.h. Entries gather in a chunk; a full chunk goes to the sink, or is the next one of a ring,
+ * whose oldest is overwritten. Nothing here allocates once the recorder exists, and a chunk's length grows only when an
+ * entry is complete, so that a signal handler finds whole entries.
  */
 #include "trace-private.h"
 
@@ -11,7 +11,13 @@
 #include <thindm/config.h>
 #include <thindm/mem.h>
 
-enum { RING_CHUNKS = 8, RING_MIN_BYTES = 8192, FIRST_CHUNK_BYTES = 16384, LONG_ENTRY = 16384, SHORT_ROOM = 2 + TRACE_MAX_FIELDS * VARINT_BYTES };
+enum {
+    RING_CHUNKS = 8,
+    RING_MIN_BYTES = 8192,
+    FIRST_CHUNK_BYTES = 16384,
+    LONG_ENTRY = 16384,
+    SHORT_ROOM = 2 + TRACE_MAX_FIELDS * VARINT_BYTES
+};
 #define RING_MAX_BYTES GIB
 
 static struct trace_recorder *rec_of(struct trace *trace)
@@ -40,7 +46,8 @@ static int chunk_write(struct trace_sink *sink, const struct chunk *chunk)
     uint8_t head[TRACE_CHUNK_HEAD_BYTES];
     memcpy(head, chunk->data, sizeof(head));
     le32_put(head + CHUNK_LENGTH, (uint32_t)(used - sizeof(head)));
-    le64_put(head + CHUNK_CHECK, trace_hash(trace_hash(0, head, CHUNK_CHECK), chunk->data + sizeof(head), used - sizeof(head)));
+    le64_put(head + CHUNK_CHECK,
+             trace_hash(trace_hash(0, head, CHUNK_CHECK), chunk->data + sizeof(head), used - sizeof(head)));
     int err = sink->write(sink, head, sizeof(head));
     return err ? err : sink->write(sink, chunk->data + sizeof(head), used - sizeof(head));
 }
@@ -78,7 +85,8 @@ static void next_chunk(struct trace_recorder *rec)
         if (!err)
             return;
         rec->ended = rec->failed = true;
-        log_print(rec->config.log, LOG_ERROR, "trace", "writing failed: %s; the trace ends here and the guest goes on", strerror(-err));
+        log_print(rec->config.log, LOG_ERROR, "trace", "writing failed: %s; the trace ends here and the guest goes on",
+                  strerror(-err));
         return;
     }
     if (rec->now != &rec->head)
@@ -141,10 +149,12 @@ static void put_piece(struct trace_recorder *rec, enum trace_kind kind, const ui
     commit(rec, to + all);
 }
 
-void trace_put_bytes(struct trace_recorder *rec, enum trace_kind kind, const uint64_t *v, unsigned n, const void *bytes, size_t len)
+void trace_put_bytes(struct trace_recorder *rec, enum trace_kind kind, const uint64_t *v, unsigned n, const void *bytes,
+                     size_t len)
 {
     uint8_t values[TRACE_MAX_FIELDS * VARINT_BYTES];
-    size_t room = min_u64(LONG_ENTRY, rec->chunk_bytes / 2), values_len = (size_t)(put_values(values, kind, v, n) - values);
+    size_t room = min_u64(LONG_ENTRY, rec->chunk_bytes / 2),
+           values_len = (size_t)(put_values(values, kind, v, n) - values);
     const uint8_t *from = bytes;
     size_t piece = (size_t)min_u64(len, room - values_len - ENTRY_HEAD_BYTES);
     put_piece(rec, kind, values, values_len, from, piece);
@@ -324,7 +334,13 @@ static void on_block_submit(struct trace *trace, struct block_req *req)
     bool hashed = req->op == BLOCK_WRITE && !guest && req->result == 0 && !(rec->flags & TRACE_NO_DATA);
     uint8_t hash[HASH_BYTES];
     le64_put(hash, hashed ? hash_vec(req) : 0);
-    const uint64_t v[] = { req->block->trace_id, req->trace_nr, req->op, req->offset, req->len, (uint64_t)(int64_t)req->result, guest,
+    const uint64_t v[] = { req->block->trace_id,
+                           req->trace_nr,
+                           req->op,
+                           req->offset,
+                           req->len,
+                           (uint64_t)(int64_t)req->result,
+                           guest,
                            hashed ? TRACE_HASHED : TRACE_OMITTED };
     trace_put_bytes(rec, TRACE_BLOCK_SUBMIT, v, 8, hash, hashed ? sizeof(hash) : 0);
 }
@@ -385,7 +401,9 @@ int trace_recorder_create(const struct trace_recorder_config *config, struct tra
     struct trace_recorder *rec = calloc(1, sizeof(*rec));
     if (!rec)
         return -ENOMEM;
-    *rec = (struct trace_recorder){ .trace = { &recorder_ops }, .config = *config, .nr_chunks = 1, .chunk_bytes = TRACE_CHUNK_BYTES };
+    *rec = (struct trace_recorder){
+        .trace = { &recorder_ops }, .config = *config, .nr_chunks = 1, .chunk_bytes = TRACE_CHUNK_BYTES
+    };
     if (ring) {
         rec->head.bytes = FIRST_CHUNK_BYTES;
         rec->chunk_bytes = (size_t)min_u64(config->ring_bytes / RING_CHUNKS, TRACE_CHUNK_BYTES);
@@ -522,5 +540,6 @@ void trace_recorder_copy(struct trace_recorder *rec, const struct trace_entry *e
         *base = e->kind == TRACE_TIMER ? *base : absolute;
     }
     uint8_t values[TRACE_MAX_FIELDS * VARINT_BYTES];
-    put_piece(rec, e->kind, values, (size_t)(put_values(values, e->kind, v, info->nr_fields) - values), e->bytes, e->len);
+    put_piece(rec, e->kind, values, (size_t)(put_values(values, e->kind, v, info->nr_fields) - values), e->bytes,
+              e->len);
 }

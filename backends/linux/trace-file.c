@@ -92,7 +92,8 @@ static int sink_write(struct trace_sink *sink, const void *buf, size_t len)
     return err;
 }
 
-/* The lock may be held by the thread that crashed: what the counters say is good enough, and a byte too many can't be there. */
+/* The lock may be held by the thread that crashed: what the counters say is good enough, and a byte too many can't be
+ * there. */
 void trace_file_emergency(struct trace_file *f)
 {
     f->emergency = true;

@@ -1,4 +1,5 @@
-/* Where traces go and come from on Linux: a file that is written by a thread of its own, and one that is read by position. */
+/* Where traces go and come from on Linux: a file that is written by a thread of its own, and one that is read by
+ * position. */
 #ifndef THINDM_TRACE_FILE_H
 #define THINDM_TRACE_FILE_H
 
@@ -9,8 +10,8 @@ struct trace_file;
 /* Create or empty the file at path. 0 or -errno. *out is the caller's until trace_file_close(). */
 int trace_file_create(const char *path, struct trace_file **out) WARN_UNUSED;
 /*
- * Hands on to the thread, in order; waits only if the thread is megabytes behind, and not longer than a second (-ETIMEDOUT). An error of an
- * earlier write comes with a later one.
+ * Hands on to the thread, in order; waits only if the thread is megabytes behind, and not longer than a second
+ * (-ETIMEDOUT). An error of an earlier write comes with a later one.
  */
 struct trace_sink *trace_file_sink(struct trace_file *file);
 /* Waits until all is written; 0 or -errno of the first write that failed. NULL is fine. */

@@ -1,9 +1,10 @@
 /*
- * Record and replay of every input and output of the device model: the hooks of the core, the file format, the recorder, the
- * reader and the replay. The format is described in docs/trace-format.md.
+ * Record and replay of every input and output of the device model: the hooks of the core, the file format, the
+ * recorder, the reader and the replay. The format is described in docs/trace-format.md.
  *
- * A trace is a list of steps. A step begins with something from outside (a request, a timer, the end of a disk request, ...);
- * what the device model reads and does because of it follows, in order. Replaying does the first and compares the rest.
+ * A trace is a list of steps. A step begins with something from outside (a request, a timer, the end of a disk request,
+ * ...); what the device model reads and does because of it follows, in order. Replaying does the first and compares the
+ * rest.
  */
 #ifndef THINDM_TRACE_H
 #define THINDM_TRACE_H
@@ -29,8 +30,8 @@ struct trace_ioreq {
 };
 
 /*
- * What the core tells a trace, which is a recorder or a replay. A pointer to a value: the replay puts the recorded one there.
- * The functions that begin a step are followed by end() when all is done that comes of it; steps may nest.
+ * What the core tells a trace, which is a recorder or a replay. A pointer to a value: the replay puts the recorded one
+ * there. The functions that begin a step are followed by end() when all is done that comes of it; steps may nest.
  */
 struct trace_ops {
     /* Steps. answer: of a read in register form. */
@@ -61,7 +62,14 @@ struct trace {
 };
 
 enum trace_action {
-    TRACE_CONT, TRACE_STOP, TRACE_RESET, TRACE_WAKEUP, TRACE_EJECT, TRACE_CHANGE_MEDIUM, TRACE_CPU_ADD, TRACE_POWERDOWN,
+    TRACE_CONT,
+    TRACE_STOP,
+    TRACE_RESET,
+    TRACE_WAKEUP,
+    TRACE_EJECT,
+    TRACE_CHANGE_MEDIUM,
+    TRACE_CPU_ADD,
+    TRACE_POWERDOWN,
     TRACE_RESTART, /* the board is reset: the simulator's */
     TRACE_NR_ACTIONS,
 };
@@ -81,21 +89,63 @@ static inline void trace_end(struct trace *trace)
 
 /* --- The format --- */
 
-enum { TRACE_VERSION = 1, TRACE_HEAD_BYTES = 32, TRACE_CHUNK_HEAD_BYTES = 48, TRACE_CHUNK_BYTES = 65536, TRACE_MAX_FIELDS = 8 };
+enum {
+    TRACE_VERSION = 1,
+    TRACE_HEAD_BYTES = 32,
+    TRACE_CHUNK_HEAD_BYTES = 48,
+    TRACE_CHUNK_BYTES = 65536,
+    TRACE_MAX_FIELDS = 8
+};
 /* Of the file: entries may be left out between chunks (a flight recorder, a cut); long data may be left out. */
 enum { TRACE_GAPS = 1, TRACE_NO_DATA = 2, TRACE_FLAGS = 3 };
 
 enum trace_kind {
-    TRACE_CONFIG = 1, TRACE_START, TRACE_READY, TRACE_IOREQ, TRACE_POSTED, TRACE_ANSWER, TRACE_CLOCK, TRACE_STAMP, TRACE_TIMER,
-    TRACE_TASK, TRACE_MEM_READ, TRACE_MEM_WRITE, TRACE_MEM_PIN, TRACE_PIN_READ, TRACE_BLOCK_OPEN, TRACE_BLOCK_SUBMIT,
-    TRACE_BLOCK_DONE, TRACE_CHR_OPEN, TRACE_CHR_RECV, TRACE_CHR_EVENT, TRACE_CHR_WRITE, TRACE_FILE, TRACE_HV, TRACE_ACTION,
-    TRACE_SNAPSHOT, TRACE_CORRUPT, TRACE_MORE, TRACE_END, TRACE_NR_KINDS,
+    TRACE_CONFIG = 1,
+    TRACE_START,
+    TRACE_READY,
+    TRACE_IOREQ,
+    TRACE_POSTED,
+    TRACE_ANSWER,
+    TRACE_CLOCK,
+    TRACE_STAMP,
+    TRACE_TIMER,
+    TRACE_TASK,
+    TRACE_MEM_READ,
+    TRACE_MEM_WRITE,
+    TRACE_MEM_PIN,
+    TRACE_PIN_READ,
+    TRACE_BLOCK_OPEN,
+    TRACE_BLOCK_SUBMIT,
+    TRACE_BLOCK_DONE,
+    TRACE_CHR_OPEN,
+    TRACE_CHR_RECV,
+    TRACE_CHR_EVENT,
+    TRACE_CHR_WRITE,
+    TRACE_FILE,
+    TRACE_HV,
+    TRACE_ACTION,
+    TRACE_SNAPSHOT,
+    TRACE_CORRUPT,
+    TRACE_MORE,
+    TRACE_END,
+    TRACE_NR_KINDS,
 };
 
 /* Calls of struct hv_ops, the first field of TRACE_HV. */
 enum trace_hv_call {
-    TRACE_HV_PORTS, TRACE_HV_MMIO, TRACE_HV_FUNCTION, TRACE_HV_ISA, TRACE_HV_INTX, TRACE_HV_LINK, TRACE_HV_MSI,
-    TRACE_HV_MEMTYPE, TRACE_HV_VRAM_CREATE, TRACE_HV_VRAM_MOVE, TRACE_HV_SHUTDOWN, TRACE_HV_S_STATE, TRACE_HV_NR_CALLS,
+    TRACE_HV_PORTS,
+    TRACE_HV_MMIO,
+    TRACE_HV_FUNCTION,
+    TRACE_HV_ISA,
+    TRACE_HV_INTX,
+    TRACE_HV_LINK,
+    TRACE_HV_MSI,
+    TRACE_HV_MEMTYPE,
+    TRACE_HV_VRAM_CREATE,
+    TRACE_HV_VRAM_MOVE,
+    TRACE_HV_SHUTDOWN,
+    TRACE_HV_S_STATE,
+    TRACE_HV_NR_CALLS,
 };
 
 /* How the bytes of TRACE_MEM_WRITE, TRACE_BLOCK_SUBMIT and TRACE_BLOCK_DONE are kept. */
@@ -103,9 +153,9 @@ enum trace_form { TRACE_FULL, TRACE_HASHED, TRACE_OMITTED };
 
 struct trace_entry {
     enum trace_kind kind;
-    uint64_t number, offset;           /* from 0; position in the file */
-    uint64_t v[TRACE_MAX_FIELDS];      /* signed ones as two's complement */
-    const uint8_t *bytes;              /* until the next entry is read */
+    uint64_t number, offset;      /* from 0; position in the file */
+    uint64_t v[TRACE_MAX_FIELDS]; /* signed ones as two's complement */
+    const uint8_t *bytes;         /* until the next entry is read */
     size_t len;
 };
 
@@ -126,14 +176,14 @@ struct trace_source {
 enum { TRACE_ERROR_BYTES = 192 };
 struct trace_reader {
     struct trace_source source;
-    unsigned flags;            /* of the file */
-    uint64_t next_chunk;       /* where it begins */
-    uint64_t number;           /* of the next entry */
+    unsigned flags;      /* of the file */
+    uint64_t next_chunk; /* where it begins */
+    uint64_t number;     /* of the next entry */
     uint64_t clock_ns, stamp_ns;
-    size_t pos, end;           /* in chunk */
+    size_t pos, end; /* in chunk */
     uint64_t chunk_at;
-    bool gap;                  /* entries are missing before the one that was read last */
-    bool ended;                /* TRACE_END was read */
+    bool gap;   /* entries are missing before the one that was read last */
+    bool ended; /* TRACE_END was read */
     char error[TRACE_ERROR_BYTES];
     uint8_t chunk[TRACE_CHUNK_BYTES];
 };
@@ -166,8 +216,8 @@ void trace_recorder_destroy(struct trace_recorder *rec);
 struct trace *trace_recorder_trace(struct trace_recorder *rec);
 
 /*
- * Before the machine is created: hv, host and loop are what it will be built on; *hv and *host become recording ones around
- * them. args is the command line, NUL after each. The devices are created next.
+ * Before the machine is created: hv, host and loop are what it will be built on; *hv and *host become recording ones
+ * around them. args is the command line, NUL after each. The devices are created next.
  */
 struct trace_world {
     struct loop *loop;
@@ -182,7 +232,8 @@ void trace_recorder_start(struct trace_recorder *rec, const struct trace_world *
 void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem);
 /* Writes the end of the trace. The machine may live on, unrecorded. */
 void trace_recorder_finish(struct trace_recorder *rec);
-/* Have all that was recorded so far written, as far as it goes without an end mark. Safe in a signal handler if the sink is. */
+/* Have all that was recorded so far written, as far as it goes without an end mark. Safe in a signal handler if the
+ * sink is. */
 int trace_recorder_flush(struct trace_recorder *rec);
 /* A ring as a trace file. Safe in a signal handler if the sink is. 0 or -errno of the sink. */
 int trace_recorder_dump(struct trace_recorder *rec, struct trace_sink *sink);
@@ -206,7 +257,8 @@ struct trace_replay_config {
 };
 
 /* *out has read the command line. 0, -ENOMEM, -EINVAL (reader->error or what is missing, in error). */
-int trace_replay_create(const struct trace_replay_config *config, struct trace_replay **out, char error[TRACE_ERROR_BYTES]) WARN_UNUSED;
+int trace_replay_create(const struct trace_replay_config *config, struct trace_replay **out,
+                        char error[TRACE_ERROR_BYTES]) WARN_UNUSED;
 void trace_replay_destroy(struct trace_replay *replay);
 /* The recorded command line: argc and argv[0..argc], which live as long as replay. */
 int trace_replay_args(struct trace_replay *replay, char ***argv);
@@ -234,14 +286,15 @@ struct trace_replay_world {
 struct trace_replay_result {
     bool ok, diverged; /* neither: the file is damaged, or can't be replayed; report says so */
     uint64_t entries, steps, requests;
-    uint64_t unverified; /* answers that depend on what the trace doesn't hold, and were different */
+    uint64_t unverified;     /* answers that depend on what the trace doesn't hold, and were different */
     struct trace_ioreq last; /* the request of the present step */
     bool last_valid;
     char report[4096]; /* why not, in lines */
 };
 
 /* The machine was created on replay; feed the rest. */
-void trace_replay_run(struct trace_replay *replay, const struct trace_replay_world *world, struct trace_replay_result *result);
+void trace_replay_run(struct trace_replay *replay, const struct trace_replay_world *world,
+                      struct trace_replay_result *result);
 /* Creating the machine failed: fills in the reason if it is a divergence. */
 void trace_replay_give_up(struct trace_replay *replay, struct trace_replay_result *result);
 

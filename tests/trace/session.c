@@ -1,15 +1,16 @@
 /* A recorded guest: see session.h. */
 #include "session.h"
+#include "null/block-null.h"
 #include "sim/clock.h"
 #include "sim/sim.h"
-#include "null/block-null.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ARGS                                                                                                           \
-    "thindm\0-qtest\0stdio\0-machine\0xenfv\0-m\0" "16\0-vga\0std\0-drive\0file=null-co://,if=ide,index=0\0"                \
+    "thindm\0-qtest\0stdio\0-machine\0xenfv\0-m\0"                                                                     \
+    "16\0-vga\0std\0-drive\0file=null-co://,if=ide,index=0\0"                                                          \
     "-drive\0file=null-co://,if=ide,index=2,media=cdrom,id=cd\0-serial\0null\0"
 enum { RAM_BYTES = 16 << 20, ROM_BYTES = 1536, DISK_BYTES = 1 << 20, MAX_ARGS = 32 };
 /* Ports of the board. */
@@ -218,7 +219,8 @@ static void use_rest(struct guest *g, unsigned requests)
     sim_mem_string(g->sim, 0xb8000, &(struct sim_string){ .read = true, .size = 2, .addr = 0xc000, .count = 40 });
     for (unsigned i = 0; i < requests; i++)
         (void)sim_port_read(g->sim, COM1 + 5, 1);
-    (void)sim_request(g->sim, &(struct sim_request){ .addr = 0x3f8, .size = 3, .count = 1, .type = IOREQ_PIO, .read = true });
+    (void)sim_request(g->sim,
+                      &(struct sim_request){ .addr = 0x3f8, .size = 3, .count = 1, .type = IOREQ_PIO, .read = true });
 }
 
 void session_record(struct memory_sink *sink, size_t ring_bytes, unsigned requests, unsigned *log_lines)
@@ -230,24 +232,40 @@ void session_record(struct memory_sink *sink, size_t ring_bytes, unsigned reques
     parse(&g->config, ARGS, sizeof(ARGS) - 1);
     sim_clock_init(&g->clock, NULL, NULL);
     loop_init(&g->loop, &sim_clock_host, &g->clock);
-    int err = sim_create(&(struct sim_config){ .ram_bytes = RAM_BYTES, .max_ram_below_4g = GIB, .nr_vcpus = 2 }, &g->sim);
+    int err =
+        sim_create(&(struct sim_config){ .ram_bytes = RAM_BYTES, .max_ram_below_4g = GIB, .nr_vcpus = 2 }, &g->sim);
     assert(!err);
     g->log = (struct log){ .write = count_line, .level = LOG_INFO };
-    g->host = (struct host){ .loop = &g->loop, .log = &g->log, .opaque = g, .chr_open = open_line, .block_open = open_disk,
-                             .close_fd = close_fd, .read_file = read_rom };
-    g->machine = (struct machine){ .loop = &g->loop, .log = &g->log, .hv = sim_hv(g->sim), .host = &g->host,
-                                   .config = &g->config, .century = 20 };
+    g->host = (struct host){ .loop = &g->loop,
+                             .log = &g->log,
+                             .opaque = g,
+                             .chr_open = open_line,
+                             .block_open = open_disk,
+                             .close_fd = close_fd,
+                             .read_file = read_rom };
+    g->machine = (struct machine){
+        .loop = &g->loop, .log = &g->log, .hv = sim_hv(g->sim), .host = &g->host, .config = &g->config, .century = 20
+    };
     err = trace_recorder_create(&(struct trace_recorder_config){ .sink = ring_bytes ? NULL : &sink->sink,
-                                    .ring_bytes = ring_bytes, .log = &g->log },
+                                                                 .ring_bytes = ring_bytes,
+                                                                 .log = &g->log },
                                 &rec);
     assert(!err);
-    trace_recorder_start(rec, &(struct trace_world){ .loop = &g->loop, .hv = &g->machine.hv, .host = &g->machine.host,
-                                  .args = ARGS, .args_bytes = sizeof(ARGS) - 1, .century = 20 });
+    trace_recorder_start(rec, &(struct trace_world){ .loop = &g->loop,
+                                                     .hv = &g->machine.hv,
+                                                     .host = &g->machine.host,
+                                                     .args = ARGS,
+                                                     .args_bytes = sizeof(ARGS) - 1,
+                                                     .century = 20 });
     err = machine_create(&g->machine, error);
     assert(!err);
     trace_recorder_ready(rec, &g->machine.mem);
-    sim_serve(g->sim, &(struct ioreq_config){ .ports = &g->machine.ports, .memory = &g->machine.memory, .pci = &g->machine.pci,
-                          .mem = &g->machine.mem, .log = &g->log, .trace = trace_recorder_trace(rec) });
+    sim_serve(g->sim, &(struct ioreq_config){ .ports = &g->machine.ports,
+                                              .memory = &g->machine.memory,
+                                              .pci = &g->machine.pci,
+                                              .mem = &g->machine.mem,
+                                              .log = &g->log,
+                                              .trace = trace_recorder_trace(rec) });
     use_disk(g);
     use_dma(g);
     use_rest(g, requests);
@@ -299,12 +317,16 @@ static void play(struct player *p, struct trace_replay *replay, struct trace_rep
     char **argv, error[CONFIG_ERROR_BYTES] = "";
     int argc = trace_replay_args(replay, &argv);
     config_init(&p->config);
-    if (options_parse(&p->config, argc, argv, error) || p->config.machine == MACHINE_NONE || p->config.vga_bytes > 16 * MIB) {
+    if (options_parse(&p->config, argc, argv, error) || p->config.machine == MACHINE_NONE ||
+        p->config.vga_bytes > 16 * MIB) {
         memcpy(result->report, "refused", 8);
         return;
     }
-    p->machine = (struct machine){ .loop = trace_replay_loop(replay), .log = &p->log, .hv = trace_replay_hv(replay),
-                                   .host = trace_replay_host(replay), .config = &p->config,
+    p->machine = (struct machine){ .loop = trace_replay_loop(replay),
+                                   .log = &p->log,
+                                   .hv = trace_replay_hv(replay),
+                                   .host = trace_replay_host(replay),
+                                   .config = &p->config,
                                    .century = trace_replay_century(replay) };
     if (machine_create(&p->machine, error)) {
         trace_replay_give_up(replay, result);
@@ -312,12 +334,23 @@ static void play(struct player *p, struct trace_replay *replay, struct trace_rep
             memcpy(result->report, "not built", 10);
         return;
     }
-    ioreq_init(&p->engine, &(struct ioreq_config){ .ports = &p->machine.ports, .memory = &p->machine.memory,
-                               .pci = &p->machine.pci, .mem = &p->machine.mem, .log = &p->log, .sync_page = p->pages,
-                               .buffered_page = p->pages + PAGE_BYTES, .nr_vcpus = IOREQ_MAX_VCPUS,
-                               .trace = trace_replay_trace(replay) });
-    trace_replay_run(replay, &(struct trace_replay_world){ .mem = &p->machine.mem, .engine = &p->engine, .sync_page = p->pages,
-                                 .buffered_page = p->pages + PAGE_BYTES, .nr_vcpus = IOREQ_MAX_VCPUS, .action = act, .opaque = p },
+    ioreq_init(&p->engine, &(struct ioreq_config){ .ports = &p->machine.ports,
+                                                   .memory = &p->machine.memory,
+                                                   .pci = &p->machine.pci,
+                                                   .mem = &p->machine.mem,
+                                                   .log = &p->log,
+                                                   .sync_page = p->pages,
+                                                   .buffered_page = p->pages + PAGE_BYTES,
+                                                   .nr_vcpus = IOREQ_MAX_VCPUS,
+                                                   .trace = trace_replay_trace(replay) });
+    trace_replay_run(replay,
+                     &(struct trace_replay_world){ .mem = &p->machine.mem,
+                                                   .engine = &p->engine,
+                                                   .sync_page = p->pages,
+                                                   .buffered_page = p->pages + PAGE_BYTES,
+                                                   .nr_vcpus = IOREQ_MAX_VCPUS,
+                                                   .action = act,
+                                                   .opaque = p },
                      result);
     machine_destroy(&p->machine);
 }

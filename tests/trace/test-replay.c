@@ -48,9 +48,10 @@ static void recording_is_deterministic(void **state)
 static void the_session_has_all_kinds(void **state)
 {
     static const enum trace_kind kinds[] = {
-        TRACE_CONFIG, TRACE_START, TRACE_READY, TRACE_IOREQ, TRACE_POSTED, TRACE_ANSWER, TRACE_CLOCK, TRACE_TIMER, TRACE_MEM_READ,
-        TRACE_MEM_WRITE, TRACE_MEM_PIN, TRACE_PIN_READ, TRACE_BLOCK_OPEN, TRACE_BLOCK_SUBMIT, TRACE_BLOCK_DONE, TRACE_CHR_OPEN,
-        TRACE_CHR_RECV, TRACE_CHR_WRITE, TRACE_FILE, TRACE_HV, TRACE_ACTION, TRACE_MORE, TRACE_END,
+        TRACE_CONFIG,     TRACE_START,        TRACE_READY,      TRACE_IOREQ,     TRACE_POSTED,   TRACE_ANSWER,
+        TRACE_CLOCK,      TRACE_TIMER,        TRACE_MEM_READ,   TRACE_MEM_WRITE, TRACE_MEM_PIN,  TRACE_PIN_READ,
+        TRACE_BLOCK_OPEN, TRACE_BLOCK_SUBMIT, TRACE_BLOCK_DONE, TRACE_CHR_OPEN,  TRACE_CHR_RECV, TRACE_CHR_WRITE,
+        TRACE_FILE,       TRACE_HV,           TRACE_ACTION,     TRACE_MORE,      TRACE_END,
     };
     static struct trace_reader reader;
     struct trace_entry e;
