@@ -7,9 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long a ring may be unused before it goes. */
-#define IDLE_NS (2 * NS_PER_S)
-
 enum { VECS_AT_ONCE = 1024, /* IOV_MAX of Linux */ ROUNDS = 4 };
 #define PIECE_MAX_BYTES (UINT64_C(1) << 30)
 
@@ -170,11 +167,20 @@ static struct block_req *take(struct block_file *f)
     return take(f);
 }
 
+/*
+ * The ring that serves the disk, or NULL. What the kernel can't do at once on a file system in memory it hands to a
+ * worker thread, which then lives as long as we do and wakes up every five seconds: not for disks that never wait.
+ */
+static struct block_uring *ring_of(const struct block_file *f)
+{
+    return f->in_ram ? NULL : f->files->uring;
+}
+
 /* Run or queue one piece of the disk. False: it has none. */
 static bool start_one(struct block_file *f)
 {
     struct block_piece piece;
-    struct block_uring *uring = f->files->uring;
+    struct block_uring *uring = ring_of(f);
     int err;
     if (uring && !block_uring_has_room(uring))
         return false;
@@ -204,47 +210,17 @@ static void post_if_work(struct block_files *files)
         }
 }
 
-/*
- * The ring comes with the first request and goes when nothing was asked for a while: the kernel's worker of a ring wakes
- * up every few seconds, and an idle guest must cost nothing.
- */
-static void choose_engine(struct block_files *files)
+/* The ring comes with the first request of a disk that wants one: an idle or unplugged disk has none. */
+static void choose_engine(const struct block_file *f)
 {
-    if (files->uring || files->no_uring)
+    struct block_files *files = f->files;
+    if (files->uring || files->no_uring || f->in_ram || !has_work(f))
         return;
     int err = block_uring_open(files, &files->uring);
-    if (!err) {
-        timer_arm(&files->idle, IDLE_NS);
+    if (!err)
         return;
-    }
     files->no_uring = true;
     log_print(files->log, LOG_INFO, "block", "no io_uring here: %s; disks use plain reads and writes", strerror(-err));
-}
-
-static bool any_begun(const struct block_files *files)
-{
-    for (const struct block_file *f = files->disks; f; f = f->next)
-        if (f->begun > 0)
-            return true;
-    return false;
-}
-
-static void drop_ring(struct block_files *files)
-{
-    timer_cancel(&files->idle);
-    block_uring_close(files->uring);
-    files->uring = NULL;
-}
-
-static void look_if_idle(void *opaque)
-{
-    struct block_files *files = opaque;
-    if (files->started == files->seen && !any_begun(files)) {
-        drop_ring(files);
-        return;
-    }
-    files->seen = files->started;
-    timer_arm(&files->idle, IDLE_NS);
 }
 
 static void deliver(struct block_file *f)
@@ -257,10 +233,11 @@ static void deliver(struct block_file *f)
 void block_files_kick(struct block_files *files)
 {
     bool more = true; /* with a ring that is full, or a disk that must wait, the next completion brings us back */
-    choose_engine(files);
+    for (const struct block_file *f = files->disks; f; f = f->next)
+        choose_engine(f);
     for (int round = 0; round < ROUNDS && more; round++) {
         for (struct block_file *f = files->disks; f; f = f->next)
-            while (start_one(f) && files->uring) /* without a ring: one piece a disk, then the guest's turn */
+            while (start_one(f) && ring_of(f)) /* without a ring: one piece a disk, then the guest's turn */
                 continue;
         if (!files->uring)
             break;
@@ -282,7 +259,6 @@ static void file_submit(struct block *block, struct block_req *req)
 {
     struct block_file *f = container_of(block, struct block_file, block);
     queue_push(&f->waiting, req);
-    f->files->started++;
     task_post(&f->files->kick); /* all that a guest's write starts goes to the kernel in one call */
 }
 
@@ -292,10 +268,10 @@ static void file_drain(struct block *block)
     struct block_file *f = container_of(block, struct block_file, block);
     struct block_files *files = f->files;
     while (has_work(f) || f->begun > 0) {
-        choose_engine(files);
+        choose_engine(f);
         while (start_one(f))
             continue;
-        if (files->uring) {
+        if (ring_of(f)) {
             block_uring_submit(files->uring, !f->ended.first);
             (void)block_uring_reap(files->uring);
         }
@@ -317,8 +293,13 @@ static void file_close(struct block *block)
     while (*link != f)
         link = &(*link)->next;
     *link = f->next;
-    if (!any_begun(files)) /* comes again with the next request, if there is one */
-        drop_ring(files);
+    bool busy = false;
+    for (const struct block_file *other = files->disks; other; other = other->next)
+        busy = busy || other->begun > 0;
+    if (!busy) { /* comes again with the next request, if there is one */
+        block_uring_close(files->uring);
+        files->uring = NULL;
+    }
     if (!files->disks)
         task_cancel(&files->kick);
     block_image_close(f);
@@ -332,14 +313,14 @@ void block_files_init(struct block_files *files, struct epoll_host *epoll, struc
 {
     *files = (struct block_files){ .epoll = epoll, .loop = loop, .log = log };
     task_init(&files->kick, loop, run_kick, files);
-    timer_init(&files->idle, loop, look_if_idle, files);
 }
 
 void block_files_finish(struct block_files *files)
 {
     assert(!files->disks);
     task_cancel(&files->kick);
-    drop_ring(files);
+    block_uring_close(files->uring);
+    files->uring = NULL;
 }
 
 int block_file_open(struct block_files *files, const struct block_open *open, struct block **out)

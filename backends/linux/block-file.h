@@ -15,9 +15,7 @@ struct block_files {
     struct loop *loop;
     struct log *log;
     struct block_file *disks;  /* all that are open */
-    struct block_uring *uring; /* NULL until a disk has something to do, and again when they are idle */
-    struct timer idle;         /* runs while there is a ring, to see whether it is used */
-    uint64_t started, seen;    /* requests so far; the same when the timer last fired */
+    struct block_uring *uring; /* NULL until a disk has something to do, and again when the last one closed */
     struct log_rate log_rate;
     struct task kick; /* starts what was submitted, delivers what ended */
     bool no_uring;    /* refused, or not wanted: tests set it */

@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -95,6 +97,8 @@ static int measure(struct block_file *f, uint64_t *size)
         return -errno;
     f->regular = S_ISREG(st.st_mode);
     if (f->regular) {
+        struct statfs fs;
+        f->in_ram = fstatfs(f->fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
         *size = (uint64_t)st.st_size;
         return 0;
     }

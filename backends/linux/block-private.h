@@ -35,6 +35,7 @@ struct block_file {
     int fd;
     enum block_cache cache;
     bool regular, locked;
+    bool in_ram;    /* on a file system in memory: plain system calls never wait there */
     uint32_t align; /* what O_DIRECT wants of offset, length and memory; 0: page cache */
     bool dirty;     /* written to since the last flush */
     bool lost;      /* a flush failed: the page cache may have thrown away what it couldn't write */
