@@ -43,9 +43,7 @@ static uint64_t port_place(struct ops *o)
 
 static uint64_t memory_place(struct ops *o)
 {
-    uint64_t addr = place(o, o->b->map->memory, o->b->map->nr_memory, 5, 2);
-    o->b->vram_touched = true;
-    return addr;
+    return place(o, o->b->map->memory, o->b->map->nr_memory, 5, 2);
 }
 
 /* A pointer into guest memory: RAM mostly, the edges of it sometimes. */
@@ -54,6 +52,7 @@ static uint64_t pointer(struct ops *o)
     static const uint64_t edges[] = { FUZZ_RAM - 0x800, 0x9f800, 0xa0000, 0xbf800, FUZZ_VRAM_BAR, FUZZ_VRAM_BAR + FUZZ_VRAM - 0x800,
                                       UINT64_C(0xfffff800), UINT64_MAX - 0x7ff };
     uint16_t val = (uint16_t)fuzz_le(&o->in, 2);
+    o->b->vram_touched |= val >= 0xf000;
     if (val >= 0xf000)
         return edges[val >> 9 & 7] + (val & 0x1ff) * 8;
     return (uint64_t)val << 4;
@@ -81,6 +80,7 @@ static uint64_t request(struct ops *o, enum ioreq_type type, uint64_t addr, unsi
 static void accesses(struct ops *o, enum ioreq_type type, unsigned mod, bool read, uint64_t addr)
 {
     unsigned size = 1u << (mod & MOD_SIZE), n = 1;
+    o->b->vram_touched |= type == IOREQ_COPY && !read;
     if (mod & (MOD_RUN | MOD_SAME))
         n += fuzz_u8(&o->in) & 0x1f;
     for (; n > 0; n--) {
@@ -94,6 +94,7 @@ static void accesses(struct ops *o, enum ioreq_type type, unsigned mod, bool rea
 static void string(struct ops *o, enum ioreq_type type, unsigned mod, bool read, uint64_t addr)
 {
     uint64_t data = pointer(o);
+    o->b->vram_touched |= type == IOREQ_COPY && !read;
     uint32_t count = fuzz_u8(&o->in);
     count = mod & MOD_RUN && count > SHORT_MASK ? count * LONG_STEP : count & SHORT_MASK;
     count = (uint32_t)min_u64(count, o->elements);

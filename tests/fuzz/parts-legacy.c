@@ -5,6 +5,8 @@
 #include <legacy/ioapic.h>
 #include <legacy/pic.h>
 #include <legacy/pit.h>
+#include <legacy/pm-timer.h>
+#include <legacy/rtc.h>
 
 enum { IOAPIC_PINS = 24 };
 
@@ -107,12 +109,51 @@ static void hpet_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
     (void)hpet_legacy(b->dev);
 }
 
+/* --- Real-time clock --- */
+
+static const struct fuzz_range rtc_ports[] = { { 0x70, 2 } };
+
+static int create_rtc(struct fuzz_board *b, struct device **out)
+{
+    return rtc_create(&(struct rtc_config){ .cmos = &(struct cmos_config){ .id = "rtc", .ports = &b->m.ports, .vcpus = 1, .century = 20 },
+                          .loop = &b->loop, .irq = irq_isa(&b->m.irqs, 8), .base_time_s = 1798761590 },
+                      out);
+}
+
+static void rtc_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
+{
+    unsigned i = fuzz_u8(in);
+    if (kind & 1)
+        rtc_cmos_set(b->dev, i, fuzz_u8(in));
+    else
+        (void)rtc_time(b->dev);
+}
+
+/* --- PM timer --- */
+
+static const struct fuzz_range pm_timer_ports[] = { { FUZZ_PM_BASE, PM_TIMER_BYTES } };
+
+static int create_pm_timer(struct fuzz_board *b, struct device **out)
+{
+    return pm_timer_create(&(struct pm_timer_config){ .id = "pm-timer", .loop = &b->loop, .sci = irq_isa(&b->m.irqs, 9),
+                               .ports = &b->m.ports, .base = FUZZ_PM_BASE },
+                           out);
+}
+
+static void pm_timer_happened(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
+{
+    static const uint16_t events[] = { PM_POWER_BUTTON, PM_SLEEP_BUTTON, PM_RTC_ALARM, PM_WAKE };
+    pm_timer_event(b->dev, events[kind % ARRAY_SIZE(events)]);
+}
+
 #define RANGES(table) (table), ARRAY_SIZE(table)
 
 const struct fuzz_part fuzz_legacy_parts[] = {
     { "pic", create_pic, NULL, pic_event, { RANGES(pic_ports) } },
     { "ioapic", create_ioapic, NULL, ioapic_event, { NULL, 0, RANGES(ioapic_memory) } },
     { "pit", create_pit, NULL, pit_event, { RANGES(pit_ports) } },
+    { "rtc", create_rtc, NULL, rtc_event, { RANGES(rtc_ports) } },
+    { "pm-timer", create_pm_timer, NULL, pm_timer_happened, { RANGES(pm_timer_ports) } },
     { "hpet", create_hpet, NULL, hpet_event, { NULL, 0, RANGES(hpet_memory) } },
 };
 const unsigned fuzz_nr_legacy_parts = ARRAY_SIZE(fuzz_legacy_parts);
