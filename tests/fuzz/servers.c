@@ -219,7 +219,7 @@ void fuzz_qmp_run(const struct fuzz_target *target, const uint8_t *data, size_t 
         leave_and_come(&m.peers[i]);
     }
     struct peer *p = m.peers;
-    give(&p->chr, (const uint8_t *)"{\"execute\":\"qmp_capabilities\"}", 31);
+    give(&p->chr, (const uint8_t *)"{\"execute\":\"qmp_capabilities\"}", 30);
     for (size_t at = 0, n; at < len; at += n) {
         for (n = 0; at + n < len && data[at + n] >= FIRST_TEXT; n++)
             ;
