@@ -199,6 +199,33 @@ static void string_in_to_a_hole_still_reads_the_device(void **state)
     assert_int_equal(b->port.vals[0], 0xff);
 }
 
+static const struct hv_ops *plain_ops;
+static unsigned maps;
+
+static int counting_map(struct hv *hv, uint64_t first, size_t nr, void **ptr, int *err)
+{
+    maps++;
+    return plain_ops->map(hv, first, nr, ptr, err);
+}
+
+/* Each mapping is a hypercall: a string to a page without RAM must not cost one per element. */
+static void a_hole_is_asked_for_once_per_page(void **state)
+{
+    struct bench *b = *state;
+    plain_ops = b->rig->hv.ops;
+    struct hv_ops ops = *plain_ops;
+    ops.map = counting_map;
+    b->rig->hv.ops = &ops;
+    for (unsigned way = 0; way < 4; way++) {
+        uint8_t flags = (uint8_t)(IOREQ_FLAG_POINTER | (way & 1 ? IOREQ_FLAG_READ : 0) | (way & 2 ? IOREQ_FLAG_DF : 0));
+        maps = 0;
+        serve(b, 0, (struct ask){ PORT, RIG_HOLE + 0x2000, 2048, 1, IOREQ_PIO, flags });
+        assert_in_range(maps, 1, 4);
+    }
+    b->rig->hv.ops = plain_ops;
+    assert_int_equal(b->port.reads, 2 * 2048);
+}
+
 static void movs_from_mmio_steps_both_sides(void **state)
 {
     struct bench *b = *state;
@@ -366,6 +393,7 @@ int main(void)
         TEST(string_out_descends_with_df),
         TEST(string_with_a_straddling_element),
         TEST(string_in_to_a_hole_still_reads_the_device),
+        TEST(a_hole_is_asked_for_once_per_page),
         TEST(movs_from_mmio_steps_both_sides),
         TEST(movs_to_mmio_descends_with_df),
         TEST(stos_repeats_the_value),
