@@ -132,7 +132,7 @@ int machine_wakeup(struct machine *m)
 {
     /* The chipset keeps its registers: on Xen no firmware runs at a wake-up that would program them again. */
     for (struct device *dev = m->devices.first; dev; dev = dev->next) {
-        if (!dev->desc->keeps_s3)
+        if (dev->desc->reset && !dev->desc->keeps_s3)
             dev->desc->reset(dev);
     }
     return m->hv->ops->set_s_state(m->hv, 0);

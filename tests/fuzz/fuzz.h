@@ -19,6 +19,7 @@ struct fuzz_target {
     /* Frees what was kept between inputs. NULL: nothing is. */
     void (*finish)(const struct fuzz_target *target);
     const struct fuzz_part *part; /* of a device target */
+    bool platform;                /* machine: with interrupt controllers and timers of its own */
 };
 
 const struct fuzz_target *fuzz_target_find(const char *name);

@@ -1,26 +1,35 @@
-/* The whole machine on the simulated board. */
+/* The whole machine on the simulated board, as on Xen or with interrupt controllers and timers of its own. */
 #include "fuzz.h"
 
+#include <chipset/piix4-pm.h>
 #include <chipset/xen-platform.h>
 #include <errno.h>
+#include <legacy/hpet.h>
+#include <legacy/platform.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ROM_BYTES = 4096 };
+/* Rows at the end of the tables that only a board with its own platform has. */
+enum { NR_LEGACY_PORTS = 7, NR_LEGACY_MEMORY = 2 };
 
 static const struct fuzz_range ports[] = {
     { 0x1f0, 8 },   { 0x3f6, 1 },   { 0x170, 8 },     { 0x376, 1 },   { FUZZ_BM_BASE, 16 }, { 0x60, 1 },     { 0x64, 1 },
     { 0x3f8, 8 },   { 0x3b0, 48 },  { 0x1ce, 4 },     { 0x10, 16 },   { 0x70, 2 },          { 0x92, 1 },     { 0xb2, 2 },
     { 0xcf8, 8 },   { 0, 16 },      { 0x80, 16 },     { 0xc0, 32 },   { 0xae00, 24 },       { 0xaf00, 32 },  { 0xafe0, 4 },
     { 0xe9, 1 },    { 0x402, 1 },   { FUZZ_PM_BASE, 64 }, { FUZZ_SMBUS_BASE, 16 }, { FUZZ_PLATFORM_BASE, 256 },
+    { 0x20, 2 },    { 0xa0, 2 },    { 0x4d0, 2 },     { 0x40, 4 },    { 0x61, 1 },          { 0x510, 2 },    { 0x514, 8 },
 };
 static const struct fuzz_range memory[] = {
     { 0xa0000, 0x10000 }, { 0xb0000, 0x10000 },       { FUZZ_VGA_MMIO, 4096 }, { FUZZ_VRAM_BAR, 0x10000 },
     { FUZZ_VGA_ROM, 4096 }, { FUZZ_PLATFORM_BAR, 4096 }, { 0xc0000, 0x10000 },
+    { IOAPIC_BASE, 0x60 }, { HPET_BASE, 0x160 },
 };
 static const uint8_t functions[] = { PCI_DEVFN(0, 0), PCI_DEVFN(1, 0), PCI_DEVFN(1, 1),
                                      PCI_DEVFN(1, 3), PCI_DEVFN(2, 0), PCI_DEVFN(3, 0) };
-static const struct fuzz_map map = { ports, ARRAY_SIZE(ports), memory, ARRAY_SIZE(memory), functions, ARRAY_SIZE(functions) };
+static const struct fuzz_map map = { ports, ARRAY_SIZE(ports) - NR_LEGACY_PORTS, memory, ARRAY_SIZE(memory) - NR_LEGACY_MEMORY,
+                                     functions, ARRAY_SIZE(functions) };
+static const struct fuzz_map platform_map = { ports, ARRAY_SIZE(ports), memory, ARRAY_SIZE(memory), functions, ARRAY_SIZE(functions) };
 
 static struct fuzz_board *board; /* kept between inputs */
 
@@ -67,7 +76,40 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     }
 }
 
+/* The CPU's side of the interrupt controllers, and drivers beside the board. */
+static void platform_happened(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
+{
+    struct platform *p = b->m.platform;
+    uint8_t n;
+    if (kind < 8) {
+        machine_event(b, kind, in);
+        return;
+    }
+    n = fuzz_u8(in);
+    switch (kind) {
+    case 8: (void)platform_acknowledge(p); break;
+    case 9: platform_end_of_interrupt(p, n); break;
+    case 10: platform_isa(p, n & 0x1f, n & 0x80); break;
+    case 11: platform_gsi(p, n & 0x3f, n & 0x80); break;
+    case 12: fuzz_any(piix4_pm_cpu_add(b->m.pm, n)); break;
+    default: sim_drive_pin(b->sim, n % SIM_PINS, n & 0x80); return;
+    }
+    b->spoiled |= kind >= 10; /* lines stay up, vCPUs stay */
+}
+
 static const struct fuzz_part machine_part = { .name = "machine", .event = machine_event };
+static const struct fuzz_part platform_part = { .name = "platform", .event = platform_happened };
+
+/* Lines go to the board's own controllers, as in sim-main.c. */
+static void on_intx(void *platform, unsigned slot, unsigned pin, bool level)
+{
+    platform_intx(platform, slot, pin, level);
+}
+
+static void on_link(void *platform, unsigned link, unsigned irq)
+{
+    platform_link(platform, link, irq);
+}
 
 static void configure(struct config *c)
 {
@@ -87,7 +129,7 @@ static void configure(struct config *c)
     c->nr_serials = 1;
 }
 
-static struct fuzz_board *build(void)
+static struct fuzz_board *build(bool platform)
 {
     char error[CONFIG_ERROR_BYTES] = "";
     struct fuzz_board *b = calloc(1, sizeof(*b));
@@ -95,12 +137,17 @@ static struct fuzz_board *build(void)
         fuzz_bug("no memory");
     fuzz_board_init(b);
     configure(&b->config);
+    b->config.platform = platform;
+    b->m.pin_changed = platform ? sim_set_pin : NULL;
+    b->m.pin_opaque = b->sim;
     b->host = (struct host){ .loop = &b->loop, .log = &b->log, .opaque = b, .chr_open = open_chr, .block_open = open_block,
                              .read_file = read_rom };
     if (machine_create(&b->m, error))
         fuzz_bug("no machine: %s", error);
-    b->map = &map;
-    b->part = &machine_part;
+    b->map = platform ? &platform_map : &map;
+    b->part = platform ? &platform_part : &machine_part;
+    if (platform)
+        sim_set_controllers(b->sim, &(struct sim_controllers){ platform_isa, on_intx, on_link, b->m.platform });
     fuzz_place_bars(b);
     fuzz_board_ready(b);
     return b;
@@ -116,7 +163,7 @@ void fuzz_machine_run(const struct fuzz_target *target, const uint8_t *data, siz
 {
     struct fuzz_in in = { data, data + len };
     if (!board)
-        board = build();
+        board = build(target->platform);
     fuzz_ops(board, &in);
     board->spoiled |= was_unplugged(board);
     if (!fuzz_board_reset(board, fuzz_place_bars))
@@ -127,6 +174,7 @@ void fuzz_machine_finish(const struct fuzz_target *target)
 {
     if (!board)
         return;
+    sim_set_controllers(board->sim, NULL); /* they go first */
     fuzz_board_finish(board);
     config_free(&board->config);
     free(board);

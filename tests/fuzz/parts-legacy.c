@@ -1,6 +1,7 @@
-/* The targets of the interrupt controllers and clocks that a hypervisor has of its own. */
+/* The targets of what a board has where no hypervisor does its part: interrupt controllers, clocks, fw_cfg. */
 #include "fuzz.h"
 
+#include <chipset/fw-cfg.h>
 #include <legacy/hpet.h>
 #include <legacy/ioapic.h>
 #include <legacy/pic.h>
@@ -146,6 +147,21 @@ static void pm_timer_happened(struct fuzz_board *b, unsigned kind, struct fuzz_i
     pm_timer_event(b->dev, events[kind % ARRAY_SIZE(events)]);
 }
 
+/* --- Firmware configuration --- */
+
+static const struct fuzz_range fw_cfg_ports[] = { { 0x510, 2 }, { 0x514, 8 } };
+
+static int create_fw_cfg(struct fuzz_board *b, struct device **out)
+{
+    static uint8_t big[100000]; /* more than a DMA transfer moves at once */
+    static const uint8_t ram[8] = { 0, 0, 0x20 };
+    const struct fw_cfg_item items[] = { { FW_CFG_RAM_BYTES, ram, sizeof(ram) }, { FW_CFG_BOOT_MENU, NULL, 0 } };
+    const struct fw_cfg_file files[] = { { "etc/big", big, sizeof(big) }, { "opt/empty", NULL, 0 }, { "opt/ram", ram, sizeof(ram) } };
+    return fw_cfg_create(&(struct fw_cfg_config){ .id = "fw-cfg", .loop = &b->loop, .ports = &b->m.ports, .mem = &b->m.mem,
+                             .items = items, .nr_items = ARRAY_SIZE(items), .files = files, .nr_files = ARRAY_SIZE(files) },
+                         out);
+}
+
 #define RANGES(table) (table), ARRAY_SIZE(table)
 
 const struct fuzz_part fuzz_legacy_parts[] = {
@@ -155,5 +171,6 @@ const struct fuzz_part fuzz_legacy_parts[] = {
     { "rtc", create_rtc, NULL, rtc_event, { RANGES(rtc_ports) } },
     { "pm-timer", create_pm_timer, NULL, pm_timer_happened, { RANGES(pm_timer_ports) } },
     { "hpet", create_hpet, NULL, hpet_event, { NULL, 0, RANGES(hpet_memory) } },
+    { "fw-cfg", create_fw_cfg, NULL, NULL, { RANGES(fw_cfg_ports) } },
 };
 const unsigned fuzz_nr_legacy_parts = ARRAY_SIZE(fuzz_legacy_parts);

@@ -5,6 +5,7 @@
 
 static const struct fuzz_target others[] = {
     { .name = "machine", .run = fuzz_machine_run, .finish = fuzz_machine_finish },
+    { .name = "platform", .run = fuzz_machine_run, .finish = fuzz_machine_finish, .platform = true },
     { .name = "options", .run = fuzz_options_run },
     { .name = "json", .run = fuzz_json_run },
     { .name = "qmp", .run = fuzz_qmp_run },
