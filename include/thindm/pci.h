@@ -136,4 +136,42 @@ void pci_msi_raise(struct pci_msi *msi);
 /* Call from config_written(): sends what became unmasked. */
 void pci_msi_config_written(struct pci_msi *msi);
 
+/*
+ * MSI-X capability [PCI 6.8.2]. Table and pending bits lie in a BAR of the device, which passes accesses on. The control register is in
+ * func->config; table and pending are the device's, guest-visible: put both into its field table.
+ */
+struct pci_msix_config {
+    uint8_t cap; /* offset in the configuration space: multiple of 4, 0x40 or higher, 12 bytes free */
+    uint8_t table_bar, pending_bar;         /* BAR numbers */
+    uint32_t table_offset, pending_offset;  /* in their BAR, multiples of 8 */
+    uint16_t vectors;                       /* 1 to 2048 */
+    uint32_t *table;                        /* PCI_MSIX_TABLE_WORDS(vectors) */
+    uint32_t *pending;                      /* PCI_MSIX_PENDING_WORDS(vectors) */
+};
+
+#define PCI_MSIX_TABLE_WORDS(vectors)   (4u * (vectors))
+#define PCI_MSIX_PENDING_WORDS(vectors) (2u * (((vectors) + 63u) / 64u))
+
+struct pci_msix {
+    struct pci_func *func;
+    struct hv *hv;
+    struct pci_msix_config config;
+};
+
+/* Adds the capability and resets the table. To be called right after pci_attach(). */
+void pci_msix_init(struct pci_msix *msix, struct pci_func *func, struct hv *hv, const struct pci_msix_config *config);
+/* All vectors masked, nothing pending. Part of the device's reset(), beside pci_reset(). */
+void pci_msix_reset(struct pci_msix *msix);
+/* After pci_restored(): 0, or -EINVAL if reserved bits are set; then all is masked. Sends nothing. */
+int pci_msix_restored(struct pci_msix *msix) WARN_UNUSED;
+bool pci_msix_enabled(const struct pci_msix *msix);
+/* Send, or remember while masked; nothing while disabled. vector: below config.vectors. A message to a Xen pirq is never masked. */
+void pci_msix_raise(struct pci_msix *msix, unsigned vector);
+/* 32-bit accesses at off (multiple of 4) from the start of the table or of the pending bits; behind their end: 0. */
+uint32_t pci_msix_table_read(const struct pci_msix *msix, uint32_t off);
+void pci_msix_table_write(struct pci_msix *msix, uint32_t off, uint32_t val);
+uint32_t pci_msix_pending_read(const struct pci_msix *msix, uint32_t off);
+/* Call from config_written(): sends what became unmasked. */
+void pci_msix_config_written(struct pci_msix *msix);
+
 #endif
