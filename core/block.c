@@ -1,9 +1,15 @@
 /* What all disk back ends share: checks, counters, order of completion. See block.h. */
-#include <thindm/block.h>
+#include "block-private.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <thindm/trace.h>
+
+/* Not the guest's clock: reading that leaves a mark in a trace. */
+static uint64_t now_ns(const struct block *block)
+{
+    return block->loop->host->now_ns(block->loop->host_opaque);
+}
 
 static void count_and_finish(struct block_req *req, int err)
 {
@@ -13,6 +19,8 @@ static void count_and_finish(struct block_req *req, int err)
     if (trace)
         trace->ops->block_done(trace, req, &err);
     block->in_flight--;
+    block->stats.last_ns = now_ns(block);
+    block->stats.ns[req->op] += block->stats.last_ns - req->start_ns;
     if (err) {
         block->stats.errors[req->op]++;
     } else {
@@ -30,6 +38,7 @@ static void run_rejected(void *opaque)
     block->rejected = NULL; /* take the whole queue: what done() submits waits for the next round */
     for (; req; req = next) {
         next = req->next;
+        block->stats.rejected[req->op] += req->result != 0; /* or it was empty */
         count_and_finish(req, req->result);
     }
 }
@@ -44,7 +53,10 @@ void block_init(struct block *block, const struct block_ops *ops, struct loop *l
     block->size_bytes = size_bytes - size_bytes % sector_bytes;
     block->stats = (struct block_stats){ 0 };
     block->in_flight = 0;
-    block->rejected = NULL;
+    block->rejected = block->held = NULL;
+    block->policy = (struct block_policy){ 0 };
+    block->draining = false;
+    block->told_ns = 0;
     block->trace = NULL;
     block->trace_id = block->trace_nr = 0;
     task_init(&block->reject_task, loop, run_rejected, block);
@@ -52,7 +64,10 @@ void block_init(struct block *block, const struct block_ops *ops, struct loop *l
 
 void block_done(struct block_req *req, int err)
 {
-    count_and_finish(req, err);
+    if (err && req->block->policy.errors)
+        err = block_judge(req, err);
+    if (err != BLOCK_HELD)
+        count_and_finish(req, err);
 }
 
 static bool vec_matches(const struct block_req *req)
@@ -88,6 +103,7 @@ void block_submit(struct block *block, struct block_req *req)
     req->next = NULL;
     req->progress = 0;
     req->result = check(block, req);
+    req->start_ns = now_ns(block);
     block->in_flight++;
     req->trace_nr = ++block->trace_nr;
     if (block->trace)
@@ -105,12 +121,16 @@ void block_submit(struct block *block, struct block_req *req)
 
 void block_drain(struct block *block)
 {
+    bool was = block->draining;
+    block->draining = true;
+    block_retry(block);
     /* done() may submit the next piece: again until nothing is left. */
     while (block->in_flight > 0) {
         run_rejected(block);
         if (block->in_flight > 0)
             block->ops->drain(block);
     }
+    block->draining = was;
 }
 
 void block_close(struct block *block)

@@ -57,17 +57,51 @@ static void drive_cache(struct options *o, const char *text, struct config_drive
     option_fail(o, "cache=%.64s is not supported", text);
 }
 
+/* How images are named: QEMU's words, of which libxl gives raw, qcow2, qcow, vpc and qed. */
+#define RAW_FORMATS    "raw|host_device|host_cdrom|file"
+#define HELPED_FORMATS "qcow2|qcow|vpc|vhdx|vmdk|vdi|qed"
+
+static void drive_format(struct options *o, const char *format, struct config_drive *d)
+{
+    if (option_word(HELPED_FORMATS, format))
+        d->format = format;
+    else if (!option_word(RAW_FORMATS, format))
+        option_fail(o, "format=%.64s is not supported; there are raw, qcow2, qcow, vpc, vhdx, vmdk, vdi and qed",
+                    format);
+}
+
+static bool starts_with(const char *text, const char *start)
+{
+    return !strncmp(text, start, strlen(start));
+}
+
 static void drive_file(struct options *o, struct option_list *l, struct config_drive *d)
 {
     const char *file = option_list_text(l, "file"), *format = option_list_text(l, "format");
-    if (format && !option_word("raw|host_device|host_cdrom|file", format))
-        option_fail(o, "format=%.64s: only raw images can be opened yet", format);
+    if (format)
+        drive_format(o, format, d);
     if (!file || !*file)
         return;
-    /* nbd:..., rbd:..., json:{...}: a colon before the first slash. Test clients have the disk of zeros. */
-    if (strcmp(file, CONFIG_NULL_DISK) && file[strcspn(file, ":/")] == ':')
-        option_fail(o, "file=%.64s: only local files and devices can be opened yet", file);
+    bool nbd = starts_with(file, "nbd:") || starts_with(file, "nbd+unix:");
+    /* rbd:..., json:{...}: a colon before the first slash. Test clients have the disk of zeros. */
+    if (!nbd && strcmp(file, CONFIG_NULL_DISK) && file[strcspn(file, ":/")] == ':')
+        option_fail(o, "file=%.64s: only local files, devices and nbd: can be opened", file);
+    else if (nbd && d->format)
+        option_fail(o, "file=%.64s: an NBD server gives raw sectors; format=%s is not for it", file, d->format);
     d->path = file;
+}
+
+static enum block_action drive_action(struct options *o, const char *key, const char *text, const char *known)
+{
+    static const char *const names[] = {
+        [BLOCK_REPORT] = "report", [BLOCK_IGNORE] = "ignore", [BLOCK_STOP] = "stop", [BLOCK_ENOSPC] = "enospc"
+    };
+    for (unsigned i = 0; text && option_word(known, text) && i < ARRAY_SIZE(names); i++)
+        if (!strcmp(names[i], text))
+            return (enum block_action)i;
+    if (text)
+        option_fail(o, "%s=%.64s is not supported", key, text);
+    return BLOCK_REPORT;
 }
 
 /* What both kinds of -drive have. */
@@ -88,8 +122,8 @@ static void drive_keys(struct options *o, struct option_list *l, struct config_d
     d->read_only = option_list_bool(l, "read-only", read_only) || d->cdrom;
     option_list_only(l, "auto-read-only", "on|off");
     option_list_only(l, "aio", "threads|native|io_uring");
-    option_list_only(l, "werror", "report");
-    option_list_only(l, "rerror", "report");
+    d->write_error = drive_action(o, "werror", option_list_text(l, "werror"), "report|ignore|stop|enospc");
+    d->read_error = drive_action(o, "rerror", option_list_text(l, "rerror"), "report|ignore|stop");
     option_list_only(l, "detect-zeroes", "off");
     option_list_only(l, "snapshot", "off");
     option_list_end(l);

@@ -149,6 +149,23 @@ void machine_unplug(void *opaque, uint16_t mask)
     }
 }
 
+static void set_policy(struct machine *m, const struct config_drive *d, struct block *block)
+{
+    block_set_policy(block, &(struct block_policy){ .errors = m->errors, .device = d->id, .read_error = d->read_error,
+                                .write_error = d->write_error });
+}
+
+int machine_open_drive(struct machine *m, const struct config_drive *d, struct block **out)
+{
+    struct block_open open = { .path = d->path, .fd = -1, .format = d->format, .cache = d->cache,
+                               .read_only = d->read_only || d->cdrom, .discard = d->discard, .lock = !d->cdrom,
+                               .loop = m->loop, .log = m->log };
+    int err = m->host->block_open(m->host, &open, out);
+    if (!err)
+        set_policy(m, d, *out);
+    return err;
+}
+
 /* The drive that QMP calls id, by its own name or that of its -device; NULL with a line in error. */
 static const struct config_drive *find_drive(const struct machine *m, const char *id, char error[CONFIG_ERROR_BYTES])
 {
@@ -193,6 +210,7 @@ int machine_change_medium(struct machine *m, const char *id, int fd, const char 
             m->host->close_fd(m->host, fd);
         return err;
     }
+    set_policy(m, d, block);
     err = ide_change_medium(m->ide, d->id, false, block);
     if (err)
         block_close(block);

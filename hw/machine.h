@@ -34,6 +34,7 @@ struct machine {
     void (*sleep)(void *opaque);
     /* The tray of the CD-ROM drive id went out or in. May be NULL. */
     void (*tray_moved)(void *opaque, const char *id, bool open);
+    struct block_errors *errors; /* what becomes of disk errors; NULL: the guest is told, nobody else */
     void *opaque;
 
     struct bus ports, memory;
@@ -65,6 +66,9 @@ int machine_create(struct machine *m, char error[CONFIG_ERROR_BYTES]) WARN_UNUSE
 void machine_destroy(struct machine *m);
 /* The parts list: creates every device of config into m->devices. Called by machine_create() only. */
 int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
+
+/* The image of a drive that is present and has a path, with its error policy. 0 or -errno after a line in the log. */
+int machine_open_drive(struct machine *m, const struct config_drive *d, struct block **out) WARN_UNUSED;
 
 /* Callbacks of the devices, opaque is the machine: see the devices' config structures. */
 void machine_power(void *opaque, enum hv_shutdown reason);

@@ -159,11 +159,7 @@ static int create_ide(struct machine *m, char error[CONFIG_ERROR_BYTES])
         *drive = (struct ide_drive_config){ .present = d->present, .cdrom = d->cdrom, .id = d->id };
         if (!d->present || !d->path)
             continue;
-        err = m->host->block_open(m->host,
-                                  &(struct block_open){ .path = d->path, .fd = -1, .cache = d->cache,
-                                      .read_only = d->read_only || d->cdrom, .discard = d->discard,
-                                      .lock = !d->cdrom, .loop = m->loop, .log = m->log },
-                                  &drive->block);
+        err = machine_open_drive(m, d, &drive->block);
     }
     if (!err) {
         err = ide_piix3_create(&config, &m->ide);

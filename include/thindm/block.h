@@ -25,12 +25,44 @@ struct block_req {
     struct block_req *next;
     struct block *block;
     uint64_t progress;
+    uint64_t start_ns; /* core/block.c's: when it was submitted, on the clock of the loop's host */
     int result;
     uint32_t trace_nr; /* core/block.c's: which request of the block this is */
 };
 
 struct block_stats {
     uint64_t ops[BLOCK_NR_OPS], bytes[BLOCK_NR_OPS], errors[BLOCK_NR_OPS];
+    uint64_t rejected[BLOCK_NR_OPS]; /* those of the errors that were refused by the checks */
+    uint64_t ns[BLOCK_NR_OPS];       /* how long the requests took, added up */
+    uint64_t last_ns;                /* when the last one ended, on the clock of the loop's host; 0: none yet */
+};
+
+/* What becomes of a READ (DISCARD, WRITE, FLUSH) that failed. ENOSPC: STOP if the host is full, else REPORT. */
+enum block_action { BLOCK_REPORT, BLOCK_IGNORE, BLOCK_STOP, BLOCK_ENOSPC };
+
+/* A request failed with err (-errno); action is what comes of it, never BLOCK_ENOSPC. */
+struct block_error {
+    const char *device;
+    enum block_op op;
+    enum block_action action;
+    int err;
+};
+
+/* What the disks of a machine share about errors; zeroed but for told and opaque. It must outlive them. */
+struct block_errors {
+    /*
+     * From the loop, a drain or a close; it must not call the block. REPORT and IGNORE: at most one a second and disk. STOP: the
+     * request waits for block_errors_retry(), and so do later ones that fail.
+     */
+    void (*told)(void *opaque, const struct block_error *error);
+    void *opaque;
+    struct block *stopped; /* that hold failed requests */
+};
+
+struct block_policy {
+    struct block_errors *errors; /* NULL: every error is reported to the device, and told nobody */
+    const char *device;          /* outlives the block */
+    enum block_action read_error, write_error;
 };
 
 struct block_ops {
@@ -53,6 +85,11 @@ struct block {
     unsigned in_flight;         /* submitted and not yet done() */
     struct block_req *rejected; /* refused by the checks (result says why), oldest first; done() comes from reject_task */
     struct task reject_task;
+    struct block_policy policy;
+    struct block_req *held;       /* failed, wait for block_errors_retry(), oldest first */
+    struct block *next_stopped;   /* in policy.errors, while held */
+    bool draining;                /* errors are the device's now, whatever the policy says */
+    uint64_t told_ns;             /* when an error was told last; 0: never */
     struct trace *trace; /* NULL: nobody records or replays */
     uint32_t trace_id, trace_nr; /* our number there, and of the last request */
 };
@@ -70,6 +107,13 @@ void block_submit(struct block *block, struct block_req *req);
 void block_drain(struct block *block);
 /* Drains and frees; block may be NULL. */
 void block_close(struct block *block);
+/*
+ * How errors of the back end are dealt with from now on; before: all are reported. While a drain waits, what was held is tried again, and
+ * errors are reported whatever the policy says.
+ */
+void block_set_policy(struct block *block, const struct block_policy *policy);
+/* Try again what was held, of all disks (QMP cont). */
+void block_errors_retry(struct block_errors *errors);
 static inline bool block_busy(const struct block *block)
 {
     return block->in_flight > 0;
@@ -87,6 +131,12 @@ enum block_cache {
 struct block_open {
     const char *path; /* or NULL with fd >= 0, which is taken on success */
     int fd;
+    /*
+     * NULL, "raw", "file", "host_device", "host_cdrom": the bytes of the file are those of the disk. Other names: an image format, which is
+     * never guessed. path may name an NBD server, whose disk is raw: nbd:unix:PATH[:exportname=E], nbd:HOST:PORT[:exportname=E], nbd://HOST[:PORT]/E,
+     * nbd+unix:///E?socket=PATH.
+     */
+    const char *format;
     enum block_cache cache;
     bool read_only, discard, lock;
     struct loop *loop;

@@ -38,8 +38,10 @@ enum config_vga { VGA_NONE, VGA_STD };
 /* One IDE unit: index 0-3 is primary master, primary slave, secondary master, secondary slave. */
 struct config_drive {
     bool present, cdrom, read_only, discard;
-    const char *path; /* NULL: empty drive (CD only) */
+    const char *path;   /* NULL: empty drive (CD only) */
+    const char *format; /* NULL: raw */
     enum block_cache cache;
+    enum block_action read_error, write_error;
     char id[32];      /* id= of the drive or "ide0-hd0": QMP's "device" */
     char qdev_id[32]; /* id= of the -device, or "": QMP's "id" */
 };

@@ -307,6 +307,28 @@ static void general_options(void **state)
     config_free(&l.config);
 }
 
+static void drive_formats_and_policies(void **state)
+{
+    static const char *const formats[] = { "qcow2", "qcow", "vpc", "vhdx", "vmdk", "vdi", "qed" };
+    struct line l;
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        char text[80];
+        snprintf(text, sizeof(text), "-drive file=/a,if=ide,index=0,media=disk,format=%s,cache=writeback", formats[i]);
+        good(&l, text);
+        assert_string_equal(l.config.ide[0].format, formats[i]);
+        config_free(&l.config);
+    }
+    good(&l, "-drive file=nbd:unix:/s:exportname=e,format=raw,werror=enospc,rerror=stop -drive file=nbd://h/e,rerror=ignore "
+             "-drive file=nbd+unix:///e?socket=/s,werror=stop -drive file=/a,werror=ignore");
+    assert_string_equal(l.config.ide[0].path, "nbd:unix:/s:exportname=e");
+    assert_null(l.config.ide[0].format);
+    assert_true(l.config.ide[0].write_error == BLOCK_ENOSPC && l.config.ide[0].read_error == BLOCK_STOP);
+    assert_true(l.config.ide[1].write_error == BLOCK_REPORT && l.config.ide[1].read_error == BLOCK_IGNORE);
+    assert_true(l.config.ide[2].write_error == BLOCK_STOP && l.config.ide[2].read_error == BLOCK_REPORT);
+    assert_true(l.config.ide[3].write_error == BLOCK_IGNORE);
+    config_free(&l.config);
+}
+
 static void drive_keys(void **state)
 {
     struct line l;
@@ -520,17 +542,19 @@ static void long_socket_path(void **state)
 
 static void drives_are_checked(void **state)
 {
-    refused("-drive file=/a,if=ide,index=0,media=disk,format=qcow2,cache=writeback",
-            "-drive: format=qcow2: only raw images can be opened yet");
-    refused("-drive file=/a,format=vpc", "-drive: format=vpc: only raw images can be opened yet");
-    refused("-drive file=nbd:h:1", "-drive: file=nbd:h:1: only local files and devices can be opened yet");
-    refused("-drive file=json:{}", "-drive: file=json:{}: only local files and devices can be opened yet");
+    refused("-drive file=/a,format=luks",
+            "-drive: format=luks is not supported; there are raw, qcow2, qcow, vpc, vhdx, vmdk, vdi and qed");
+    refused("-drive file=nbd:h:1,format=qcow2",
+            "-drive: file=nbd:h:1: an NBD server gives raw sectors; format=qcow2 is not for it");
+    refused("-drive file=json:{}", "-drive: file=json:{}: only local files, devices and nbd: can be opened");
+    refused("-drive file=nbds://h/e", "-drive: file=nbds://h/e: only local files, devices and nbd: can be opened");
     refused("-drive file=/a,if=scsi", "-drive: if=scsi: only ide and none are emulated yet");
     refused("-drive file=/a,if=ide,index=4", "-drive: index=4 is not within 0 and 3");
     refused("-drive file=/a,if=ide,index=-1", "-drive: index=-1 is not a number");
     refused("-drive file=/a,index=1 -drive file=/b,index=1", "-drive: bus ide.0 unit 1 has a drive already");
     refused("-drive file=/a,cache=fast", "-drive: cache=fast is not supported");
-    refused("-drive file=/a,werror=stop", "-drive: werror=stop is not supported");
+    refused("-drive file=/a,werror=auto", "-drive: werror=auto is not supported");
+    refused("-drive file=/a,rerror=enospc", "-drive: rerror=enospc is not supported");
     refused("-drive file=/a,discard=maybe", "-drive: discard=maybe is not supported");
     refused("-drive file=/a,driver=quorum", "-drive: unknown key 'driver'");
     refused("-drive file=/a,iops=7", "-drive: unknown key 'iops'");
@@ -711,6 +735,7 @@ int main(void)
         cmocka_unit_test(later_ones_win),
         cmocka_unit_test(general_options),
         cmocka_unit_test(drive_keys),
+        cmocka_unit_test(drive_formats_and_policies),
         cmocka_unit_test(vga_memory_is_rounded),
         cmocka_unit_test(help_and_version),
         cmocka_unit_test(help_shows_the_table),
