@@ -108,6 +108,15 @@ static void put_dma_modes(const struct ide_drive *d, uint8_t *out)
     le16_put(out + 2 * 88, (uint16_t)(0x003f | (kind == 0x40 ? bit << 8 : chosen ? 0 : 0x2000)));
 }
 
+/* Serial ATA drives: queue depth less one, and that there is NCQ; for a CD-ROM too, as guests know the machine. */
+static void put_queue(const struct ide_drive *d, uint8_t *out)
+{
+    if (d->queue == 0)
+        return;
+    le16_put(out + 2 * 75, (uint16_t)(d->queue - 1));
+    le16_put(out + 2 * 76, 0x0100);
+}
+
 void ata_identify(const struct ide_drive *d, uint8_t out[512])
 {
     const struct ide_geometry *g = &d->geometry;
@@ -135,6 +144,7 @@ void ata_identify(const struct ide_drive *d, uint8_t out[512])
     le32_put(out + 2 * 60, (uint32_t)min_u64(d->sectors, 0x0fffffff));
     put_dma_modes(d, out);
     le16_put(out + 2 * 85, (uint16_t)(0x4000 | (disk->write_cache ? 0x20 : 0) | (disk->smart ? 0x01 : 0)));
+    put_queue(d, out);
     le64_put(out + 2 * 100, d->sectors);
     if (d->block->discard) {
         le16_put(out + 2 * 69, 0x4000); /* what was discarded reads the same each time */
@@ -150,6 +160,7 @@ void ata_identify_packet(const struct ide_drive *d, uint8_t out[512])
     put_text(out, 23, "2.5+", 8);
     put_text(out, 27, "QEMU DVD-ROM", 40);
     put_dma_modes(d, out);
+    put_queue(d, out);
 }
 
 /* Type in bits 7-3, number in 2-0 [ACS table 48]. */

@@ -156,7 +156,7 @@ static void start_transfer(struct ide_drive *d, const struct transfer *t)
     x->block = sectors * DISK_SECTOR;
     x->fua = write && ((t->flags & XF_FUA) || !d->disk.write_cache);
     x->step = (uint8_t)(t->flags & XF_VERIFY ? STEP_VERIFY : write ? STEP_WRITE : STEP_READ);
-    if (x->dma)
+    if (x->step != STEP_VERIFY && (x->dma || d->chan->host))
         ide_dma_begin(d->chan);
     else if (write)
         ide_receive(d, STEP_WRITE, (uint32_t)min_u64((uint64_t)x->left * DISK_SECTOR, IDE_BUF_BYTES), false);

@@ -129,7 +129,7 @@ static void start_read(struct ide_drive *d, uint32_t lba, uint32_t units, uint16
     x->left = units;
     x->host_bytes = host_bytes;
     x->pos = x->end = x->filled = 0;
-    if (x->dma)
+    if (x->dma || d->chan->host)
         ide_dma_begin(d->chan);
     else
         ide_pio_in_next(d->chan);

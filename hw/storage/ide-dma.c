@@ -233,7 +233,10 @@ void ide_dma_begin(struct ide_channel *c)
 {
     c->x.phase = PHASE_DMA;
     ide_active(c)->status = ST_READY | ST_DRQ;
-    run(c);
+    if (c->host)
+        c->host->transfer(c);
+    else
+        run(c);
 }
 
 void ide_dma_done(struct ide_channel *c, enum ide_io io, int err)

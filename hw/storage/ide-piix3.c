@@ -8,8 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { BAR_BUS_MASTER = 4, BUS_MASTER_BYTES = 16, CHANNEL_BYTES = 8, DATA_BYTES = 1, CTL_BYTES = 1 };
@@ -121,15 +119,6 @@ static void halt_channel(struct ide_channel *c)
     c->halt = false;
 }
 
-/* Take the drive and its image away. */
-static void remove_drive(struct ide_drive *d)
-{
-    ide_drive_close(d);
-    free(d->ahead.data);
-    d->ahead.data = NULL;
-    d->kind = IDE_NONE;
-}
-
 static void ide_reset(struct device *dev)
 {
     struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
@@ -174,7 +163,7 @@ static int ide_restored(struct device *dev)
     /* A guest saved without its disks doesn't get them back: the images belong to its PV back ends. */
     for (unsigned i = 0; i < IDE_DRIVES; i++) {
         if (drive_at(s, i)->kind == IDE_NONE)
-            remove_drive(drive_at(s, i));
+            ide_drive_remove(drive_at(s, i));
     }
     for (unsigned i = 0; i < IDE_CHANNELS; i++) {
         struct ide_channel *c = &s->chan[i];
@@ -198,7 +187,7 @@ static void ide_unplug(struct device *dev)
         halt_channel(c);
         for (unsigned unit = 0; unit < IDE_UNITS; unit++) {
             ide_drive_flush(&c->drive[unit]);
-            remove_drive(&c->drive[unit]);
+            ide_drive_remove(&c->drive[unit]);
             c->drive[unit].irq = false;
         }
         ide_update_irq(c);
@@ -249,7 +238,7 @@ void ide_unplug_disks(struct device *ide, bool keep_primary_master)
             continue;
         if (ide_active(d->chan) == d)
             ide_abandon(d->chan);
-        remove_drive(d);
+        ide_drive_remove(d);
     }
     for (unsigned i = 0; i < IDE_CHANNELS; i++) {
         halt_channel(&s->chan[i]);
@@ -281,31 +270,6 @@ int ide_change_medium(struct device *ide, const char *id, bool force, struct blo
     return d ? atapi_change_medium(d, force, block) : -ENOENT;
 }
 
-static int init_drive(struct ide_channel *c, unsigned unit, unsigned index, const struct ide_drive_config *config)
-{
-    struct ide_drive *d = &c->drive[unit];
-    d->chan = c;
-    d->index = (uint8_t)index;
-    (void)snprintf(d->serial, sizeof(d->serial), "QM%05u", index + 1);
-    if (!config->present)
-        return 0;
-    if (!config->cdrom && (!config->block || config->block->size_bytes < DISK_SECTOR))
-        return -EINVAL;
-    if (config->block && config->block->sector_bytes > (config->cdrom ? CD_SECTOR : DISK_SECTOR))
-        return -EINVAL;
-    d->configured = d->kind = config->cdrom ? IDE_CD : IDE_DISK;
-    (void)snprintf(d->id, sizeof(d->id), "%s", config->id ? config->id : "");
-    d->ahead.next = UINT64_MAX;
-    d->ahead.data = malloc(IDE_AHEAD_BYTES);
-    if (!d->ahead.data)
-        return -ENOMEM;
-    if (config->block) {
-        d->sectors = config->block->size_bytes / ide_sector_bytes(d);
-        d->geometry = ide_guess_geometry(config->block->size_bytes);
-    }
-    return 0;
-}
-
 static int init_channel(struct ide_piix3 *s, unsigned i, const struct ide_piix3_config *config)
 {
     static const uint16_t command_ports[] = { 0x1f0, 0x170 }, control_ports[] = { 0x3f6, 0x376 };
@@ -319,7 +283,7 @@ static int init_channel(struct ide_piix3 *s, unsigned i, const struct ide_piix3_
     c->opaque = config->opaque;
     for (unsigned unit = 0; unit < IDE_UNITS; unit++) {
         unsigned index = i * IDE_UNITS + unit;
-        int err = init_drive(c, unit, index, &config->drives[index]);
+        int err = ide_drive_init(c, unit, index, index + 1, &config->drives[index]);
         if (err)
             return err;
     }

@@ -101,7 +101,8 @@ struct ide_drive {
     uint64_t sectors;    /* of DISK_SECTOR or CD_SECTOR bytes */
     struct ide_geometry geometry;
     struct ide_ahead ahead;
-    uint8_t index, configured; /* 0-3; enum ide_kind */
+    uint8_t index, configured; /* on its controller; enum ide_kind */
+    uint8_t queue;             /* commands that NCQ holds, 0: no NCQ */
     char id[DEVICE_ID_BYTES];
     char serial[IDE_SERIAL_BYTES + 1];
     /* Guest-visible state. */
@@ -127,8 +128,26 @@ struct ide_xfer {
     uint16_t host_bytes;       /* of a sector, to the host */
 };
 
+struct ide_channel;
+
+/*
+ * A host adapter that talks to its drive in frames (AHCI) instead of registers, PIO and bus master: it calls ide_begin()
+ * and ide_run(), and the channel calls it back. All data go the adapter's way, whether the command is PIO or DMA.
+ */
+struct ide_host {
+    /* Move the data that c->x tells of: STEP_REPLY, STEP_PARAMETERS, STEP_READ, STEP_WRITE; or take the packet. */
+    void (*transfer)(struct ide_channel *c);
+    /* The command ended: status, error and registers of the active drive tell how. */
+    void (*ended)(struct ide_channel *c);
+    /* The transfer is forgotten: no more of it is to begin. */
+    void (*abandoned)(struct ide_channel *c);
+    /* The request that an abandoned command had with the back end is gone. */
+    void (*idle)(struct ide_channel *c);
+};
+
 struct ide_channel {
     struct device *dev;
+    const struct ide_host *host; /* NULL: ports and bus master */
     struct loop *loop;
     struct mem *mem;
     struct pci_func *pci;
@@ -170,6 +189,16 @@ static inline uint32_t ide_sector_bytes(const struct ide_drive *d)
     return d->kind == IDE_CD ? CD_SECTOR : DISK_SECTOR;
 }
 
+/* Prepare drive unit for a channel; serial_nr makes its serial number. The block stays the caller's. 0 or -errno. */
+int ide_drive_init(struct ide_channel *c, unsigned unit, unsigned index, unsigned serial_nr,
+                   const struct ide_drive_config *config) WARN_UNUSED;
+/* Take the drive and its image away, after a drain. */
+void ide_drive_remove(struct ide_drive *d);
+/* Registers as after a reset; not the drive's settings. */
+void ide_drive_reset(struct ide_drive *d);
+/* The drive gets a command: forget what came before, then run it. The channel isn't busy. */
+void ide_begin(struct ide_drive *d, uint8_t command);
+void ide_run(struct ide_drive *d);
 /* The line from the state. Ends every path that changes irq, selected or control. */
 void ide_update_irq(struct ide_channel *c);
 /* The drive requests an interrupt; the bus master sees it too. */

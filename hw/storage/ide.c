@@ -6,6 +6,8 @@
 #include "ide-private.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The drive that register accesses go to. */
@@ -30,6 +32,10 @@ void ide_update_irq(struct ide_channel *c)
 
 void ide_raise(struct ide_drive *d)
 {
+    if (d->chan->host) {
+        d->chan->host->ended(d->chan);
+        return;
+    }
     d->irq = true;
     ide_update_irq(d->chan);
 }
@@ -118,7 +124,7 @@ void ide_reply(struct ide_drive *d, uint32_t bytes)
     x->pos = 0;
     x->filled = bytes;
     x->left = 0;
-    if (x->dma) {
+    if (x->dma || d->chan->host) {
         ide_dma_begin(d->chan);
     } else {
         if (!x->packet)
@@ -133,7 +139,7 @@ void ide_receive(struct ide_drive *d, enum ide_step step, uint32_t bytes, bool i
     x->step = (uint8_t)step;
     x->pos = 0;
     x->filled = bytes;
-    if (x->dma && step != STEP_PACKET)
+    if (d->chan->host || (x->dma && step != STEP_PACKET))
         ide_dma_begin(d->chan);
     else
         present(d->chan, PHASE_OUT, min_u32(bytes, x->block), irq);
@@ -285,9 +291,11 @@ void ide_abandon(struct ide_channel *c)
         c->io = IO_ORPHAN;
     c->x = (struct ide_xfer){ .unit = c->x.unit };
     d->status &= (uint8_t)~ST_DRQ;
+    if (c->host)
+        c->host->abandoned(c);
 }
 
-static void reset_drive(struct ide_drive *d)
+void ide_drive_reset(struct ide_drive *d)
 {
     d->irq = false;
     d->error = DIAG_PASSED;
@@ -307,12 +315,12 @@ static void settle_reset(struct ide_channel *c)
     if (due == DUE_DEVICE_RESET) {
         struct ide_drive *d = selected(c);
         uint8_t device = d->regs.device;
-        reset_drive(d);
+        ide_drive_reset(d);
         d->regs.device = (uint8_t)(device & (DEV_UNIT | DEV_ONES)); /* stays selected [ACS 7.8] */
         return;
     }
     for (unsigned i = 0; i < IDE_UNITS; i++)
-        reset_drive(&c->drive[i]);
+        ide_drive_reset(&c->drive[i]);
     c->selected = 0;
     if (due == DUE_DIAGNOSTIC && c->drive[0].kind != IDE_NONE)
         ide_raise(&c->drive[0]);
@@ -322,6 +330,8 @@ static void settle_reset(struct ide_channel *c)
 void ide_orphan_done(struct ide_channel *c)
 {
     settle_reset(c);
+    if (c->host)
+        c->host->idle(c);
 }
 
 static void reset_now(struct ide_channel *c, enum ide_due due)
@@ -346,8 +356,20 @@ static void write_control(struct ide_channel *c, uint8_t val)
     ide_update_irq(c);
 }
 
+void ide_begin(struct ide_drive *d, uint8_t command)
+{
+    struct ide_channel *c = d->chan;
+    ide_abandon(c);
+    c->x.unit = (uint8_t)(d - c->drive);
+    c->x.command = command;
+    d->irq = false;
+    d->error = 0;
+    d->status = ST_READY;
+    ide_update_irq(c);
+}
+
 /* Commands that both kinds of drive know; the rest is the drive's own. */
-static void run_command(struct ide_drive *d)
+void ide_run(struct ide_drive *d)
 {
     struct ide_channel *c = d->chan;
     switch (c->x.command) {
@@ -392,14 +414,8 @@ static void write_command(struct ide_channel *c, uint8_t command)
         return;
     if (mine && x->phase == PHASE_DMA && (c->bm_status & BM_ACTIVE))
         return;
-    ide_abandon(c);
-    x->unit = c->selected;
-    x->command = command;
-    d->irq = false;
-    d->error = 0;
-    d->status = ST_READY;
-    ide_update_irq(c);
-    run_command(d);
+    ide_begin(d, command);
+    ide_run(d);
 }
 
 static void select_drive(struct ide_channel *c, uint8_t val)
@@ -473,6 +489,40 @@ const struct bus_ops ide_data_ops = {
 const struct bus_ops ide_regs_ops = { .read = regs_read, .write = regs_write, .sizes = BUS_1 };
 const struct bus_ops ide_ctl_ops = { .read = ctl_read, .write = ctl_write, .sizes = BUS_1 };
 
+int ide_drive_init(struct ide_channel *c, unsigned unit, unsigned index, unsigned serial_nr,
+                   const struct ide_drive_config *config)
+{
+    struct ide_drive *d = &c->drive[unit];
+    d->chan = c;
+    d->index = (uint8_t)index;
+    (void)snprintf(d->serial, sizeof(d->serial), "QM%05u", serial_nr);
+    if (!config->present)
+        return 0;
+    if (!config->cdrom && (!config->block || config->block->size_bytes < DISK_SECTOR))
+        return -EINVAL;
+    if (config->block && config->block->sector_bytes > (config->cdrom ? CD_SECTOR : DISK_SECTOR))
+        return -EINVAL;
+    d->configured = d->kind = config->cdrom ? IDE_CD : IDE_DISK;
+    (void)snprintf(d->id, sizeof(d->id), "%s", config->id ? config->id : "");
+    d->ahead.next = UINT64_MAX;
+    d->ahead.data = malloc(IDE_AHEAD_BYTES);
+    if (!d->ahead.data)
+        return -ENOMEM;
+    if (config->block) {
+        d->sectors = config->block->size_bytes / ide_sector_bytes(d);
+        d->geometry = ide_guess_geometry(config->block->size_bytes);
+    }
+    return 0;
+}
+
+void ide_drive_remove(struct ide_drive *d)
+{
+    ide_drive_close(d);
+    free(d->ahead.data);
+    d->ahead.data = NULL;
+    d->kind = IDE_NONE;
+}
+
 void ide_channel_reset(struct ide_channel *c)
 {
     ide_abandon(c);
@@ -484,7 +534,7 @@ void ide_channel_reset(struct ide_channel *c)
     c->prd = (struct ide_prd){ 0 };
     for (unsigned i = 0; i < IDE_UNITS; i++) {
         struct ide_drive *d = &c->drive[i];
-        reset_drive(d);
+        ide_drive_reset(d);
         d->transfer_mode = 0;
         ata_reset(d);
         atapi_reset(d);
