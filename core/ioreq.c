@@ -1,5 +1,5 @@
 /*
- * The ioreq engine. Everything in the shared pages is copied once into a struct request, checked, and only the copy is used.
+ * The ioreq engine. Everything in the shared pages is copied once into a struct trace_ioreq, checked, and only the copy is used.
  * Sources: xen/include/public/hvm/ioreq.h (layout), xen/common/ioreq.c (what Xen expects of the states and of the ring),
  * cited as [ioreq.h] and [common/ioreq.c].
  */
@@ -13,13 +13,6 @@
 enum { MAX_COUNT = PAGE_BYTES, MAX_ADDRESS_BITS = 52 };
 /* The buffered page: two 32-bit pointers, then slots of two words [ioreq.h, struct buffered_iopage]. */
 enum { RING_READ = 0, RING_WRITE = 4, RING_SLOTS = 8, RING_SLOT_BYTES = 8 };
-
-struct request {
-    uint64_t addr, data;
-    uint32_t count, size;
-    uint8_t type;
-    bool read, pointer, descending;
-};
 
 void ioreq_init(struct ioreq *engine, const struct ioreq_config *config)
 {
@@ -39,14 +32,14 @@ bool ioreq_pending(const struct ioreq *engine, unsigned vcpu)
 }
 
 /* Guest memory of element i of a string form: it steps away from req->data in the direction of the copy. */
-static uint64_t element_addr(const struct request *req, uint64_t start, uint32_t i)
+static uint64_t element_addr(const struct trace_ioreq *req, uint64_t start, uint32_t i)
 {
     uint64_t step = (uint64_t)i * req->size;
     return req->descending ? start - step : start + step;
 }
 
 /* One element between the port and guest memory, through a register-sized copy: page-straddling elements, holes, descending strings. */
-static void pio_element(struct ioreq *engine, const struct request *req, uint32_t i)
+static void pio_element(struct ioreq *engine, const struct trace_ioreq *req, uint32_t i)
 {
     uint8_t buf[8];
     uint64_t where = element_addr(req, req->data, i);
@@ -63,7 +56,7 @@ static void pio_element(struct ioreq *engine, const struct request *req, uint32_
  * Elements from i on that lie in one page without RAM: stores are dropped, loads give ones. Together, as finding out that there is
  * none takes a mapping each time: a guest could have us do nothing else. How many; 0: there is RAM, or the element straddles pages.
  */
-static uint32_t pio_hole(struct ioreq *engine, const struct request *req, uint32_t i)
+static uint32_t pio_hole(struct ioreq *engine, const struct trace_ioreq *req, uint32_t i)
 {
     struct mem_pin pin;
     uint64_t addr = element_addr(req, req->data, i), off = addr % PAGE_BYTES;
@@ -86,7 +79,7 @@ static uint32_t pio_hole(struct ioreq *engine, const struct request *req, uint32
 }
 
 /* REP INS and OUTS: as one copy between the device and guest memory wherever the elements lie in one mapped piece. */
-static void pio_string(struct ioreq *engine, const struct request *req)
+static void pio_string(struct ioreq *engine, const struct trace_ioreq *req)
 {
     uint32_t i = 0;
     while (i < req->count) {
@@ -113,7 +106,7 @@ static void pio_string(struct ioreq *engine, const struct request *req)
     }
 }
 
-static uint64_t pio(struct ioreq *engine, const struct request *req)
+static uint64_t pio(struct ioreq *engine, const struct trace_ioreq *req)
 {
     uint64_t val = all_ones(req->size);
     if (req->pointer) {
@@ -133,7 +126,7 @@ static uint64_t pio(struct ioreq *engine, const struct request *req)
  * REP MOVS between RAM and MMIO: both sides step. The RAM side moves as one copy through buf; lowest is the lowest address
  * of the string, so a descending string fills buf from its end.
  */
-static void mmio_string(struct ioreq *engine, const struct request *req)
+static void mmio_string(struct ioreq *engine, const struct trace_ioreq *req)
 {
     uint8_t buf[PAGE_BYTES];
     uint32_t per_round = (uint32_t)sizeof(buf) / req->size;
@@ -156,7 +149,7 @@ static void mmio_string(struct ioreq *engine, const struct request *req)
     }
 }
 
-static uint64_t mmio(struct ioreq *engine, const struct request *req)
+static uint64_t mmio(struct ioreq *engine, const struct trace_ioreq *req)
 {
     uint64_t val = all_ones(req->size);
     if (req->addr >> MAX_ADDRESS_BITS)
@@ -176,7 +169,7 @@ static uint64_t mmio(struct ioreq *engine, const struct request *req)
 }
 
 /* addr: segment 63-48, bus 47-40, devfn 39-32, register 31-0 [common/ioreq.c]. String forms keep the register fixed. */
-static uint64_t pci_config(struct ioreq *engine, const struct request *req)
+static uint64_t pci_config(struct ioreq *engine, const struct trace_ioreq *req)
 {
     uint64_t val = all_ones(req->size);
     uint8_t devfn = (uint8_t)(req->addr >> 32);
@@ -203,7 +196,7 @@ static uint64_t pci_config(struct ioreq *engine, const struct request *req)
     return val;
 }
 
-static bool size_is_legal(const struct request *req)
+static bool size_is_legal(const struct trace_ioreq *req)
 {
     switch (req->size) {
     case 1:
@@ -215,7 +208,7 @@ static bool size_is_legal(const struct request *req)
 }
 
 /* The answer of a request in register form; all ones for what makes no sense. */
-static uint64_t execute(struct ioreq *engine, struct request *req)
+static uint64_t execute(struct ioreq *engine, struct trace_ioreq *req)
 {
     if (req->type == IOREQ_INVALIDATE) {
         mem_invalidate(engine->config.mem);
@@ -242,34 +235,19 @@ static uint64_t execute(struct ioreq *engine, struct request *req)
     return UINT64_MAX;
 }
 
-static void trace_request(struct trace *trace, const struct request *req, unsigned vcpu, bool posted)
-{
-    trace->ops->ioreq(trace, &(struct trace_ioreq){ .addr = req->addr, .data = req->data, .count = req->count, .size = req->size,
-                                                    .type = req->type, .vcpu = (uint8_t)vcpu, .read = req->read,
-                                                    .pointer = req->pointer, .descending = req->descending, .posted = posted });
-}
-
 /* execute(), recorded. */
-static uint64_t run(struct ioreq *engine, struct request *req, unsigned vcpu)
+static uint64_t run(struct ioreq *engine, struct trace_ioreq *req)
 {
     struct trace *trace = engine->config.trace;
     if (!trace)
         return execute(engine, req);
-    trace_request(trace, req, vcpu, false);
+    trace->ops->ioreq(trace, req);
     uint64_t answer = execute(engine, req);
     if (req->read && !req->pointer)
         trace->ops->answer(trace, answer);
-    trace_end(trace);
+    else
+        trace_end(trace);
     return answer;
-}
-
-static void run_posted(struct ioreq *engine, struct request *req)
-{
-    struct trace *trace = engine->config.trace;
-    if (trace)
-        trace_request(trace, req, 0, true);
-    execute(engine, req);
-    trace_end(trace);
 }
 
 bool ioreq_serve(struct ioreq *engine, unsigned vcpu)
@@ -284,15 +262,15 @@ bool ioreq_serve(struct ioreq *engine, unsigned vcpu)
 
     uint8_t copy[IOREQ_SLOT_BYTES];
     memcpy(copy, slot, sizeof(copy));
-    struct request req = {
+    struct trace_ioreq req = {
         .addr = le64_get(copy + IOREQ_ADDR), .data = le64_get(copy + IOREQ_DATA),
         .count = le32_get(copy + IOREQ_COUNT), .size = le32_get(copy + IOREQ_SIZE),
-        .type = copy[IOREQ_TYPE], .read = flags & IOREQ_FLAG_READ,
+        .type = copy[IOREQ_TYPE], .vcpu = (uint8_t)vcpu, .read = flags & IOREQ_FLAG_READ,
         .pointer = flags & IOREQ_FLAG_POINTER, .descending = flags & IOREQ_FLAG_DF,
     };
     /* The guest's posted writes come before this request in program order [common/ioreq.c]. */
     ioreq_drain(engine);
-    uint64_t answer = run(engine, &req, vcpu);
+    uint64_t answer = run(engine, &req);
     if (req.read && !req.pointer)
         memcpy(slot + IOREQ_DATA, &answer, sizeof(answer));
     atomic_store_explicit(flags_at, rest | IOREQ_RESP_READY, memory_order_release);
@@ -335,8 +313,8 @@ unsigned ioreq_drain(struct ioreq *engine)
         memcpy(copy, slots + (size_t)(read % IOREQ_RING_SLOTS) * RING_SLOT_BYTES, sizeof(copy));
         uint32_t head = le32_get(copy);
         /* type 7-0, dir 9, log2 size 11-10, addr 31-12 [ioreq.h, struct buf_ioreq] */
-        struct request req = { .type = (uint8_t)head, .read = head & 0x200, .size = 1u << (head >> 10 & 3),
-                               .addr = head >> 12, .data = le32_get(copy + 4), .count = 1 };
+        struct trace_ioreq req = { .type = (uint8_t)head, .read = head & 0x200, .size = 1u << (head >> 10 & 3),
+                               .addr = head >> 12, .data = le32_get(copy + 4), .count = 1, .posted = true };
         uint32_t used = req.size == 8 ? 2 : 1;
         if (filled > IOREQ_RING_SLOTS || filled < used) {
             ring_corrupt(engine, filled);
@@ -347,7 +325,7 @@ unsigned ioreq_drain(struct ioreq *engine)
             req.data |= (uint64_t)le32_get(copy + 4) << 32;
         }
         if (!req.read) /* a posted read makes no sense: nobody waits for the answer */
-            run_posted(engine, &req);
+            (void)run(engine, &req);
         /* Xen subtracts from both pointers at the wrap: add, never store [ioreq.h, HVM_IOREQSRV_BUFIOREQ_ATOMIC]. */
         atomic_fetch_add_explicit((_Atomic(uint32_t) *)(engine->config.buffered_page + RING_READ), used,
                                   memory_order_release);

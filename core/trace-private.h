@@ -4,6 +4,9 @@
 
 #include <thindm/trace.h>
 
+/* Seldom called from where it counts: what it needs must not burden its caller. */
+#define NOINLINE __attribute__((noinline, cold))
+
 /* File header and chunk header, byte offsets; see docs/trace-format.md. */
 enum { HEAD_MAGIC = 0, HEAD_VERSION = 8, HEAD_FLAGS = 10, HEAD_CHUNK_BYTES = 12, HEAD_CHECK = 24 };
 enum {
@@ -19,6 +22,11 @@ enum {
 #define CHUNK_MARK  0x4b4e4843u /* "CHNK" */
 /* An entry: kind, length of the rest, the rest. Longer than ENTRY_SHORT: that value, and 16 bits with the length. */
 enum { ENTRY_SHORT = 255, ENTRY_HEAD_BYTES = 4, VARINT_BYTES = 10 };
+/*
+ * Compact entries have no length. SHAPE_ENTRY + n: a request like the last one in this chunk whose shape has place n,
+ * followed by its data if it has some; ANSWER_ENTRY: an answer.
+ */
+enum { SHAPE_ENTRY = 0x80, ANSWER_ENTRY = 0xc0, SHAPE_MAX_SIZE = 15 };
 /* Data up to this length stand in the entry, longer ones are kept as a hash where both sides know them. */
 enum { FULL_BYTES = 64, HASH_BYTES = 8 };
 
@@ -63,6 +71,23 @@ static inline uint64_t ioreq_flags(const struct trace_ioreq *req)
            (uint64_t)req->type << 3;
 }
 
+/* The shape of a request that has one: a single element. flags as above. */
+static inline uint64_t shape_what(bool posted, uint64_t flags, uint64_t vcpu, uint64_t size)
+{
+    return 1 | (uint64_t)posted << 1 | flags << 2 | vcpu << 16 | size << 24;
+}
+
+/* The data of the others aren't looked at. */
+static inline bool shape_has_data(uint64_t flags)
+{
+    return (flags & 3) != 1;
+}
+
+static inline unsigned shape_place(uint64_t addr, uint64_t flags)
+{
+    return (unsigned)(addr ^ addr >> 6 ^ addr >> 32 ^ flags << 5) % TRACE_SHAPES;
+}
+
 /* Where the bytes of a disk request are: the device's own memory, or the guest's. */
 bool trace_in_guest(const struct mem *mem, const struct block_req *req);
 
@@ -97,6 +122,8 @@ struct trace_recorder {
     uint64_t entries;
     uint64_t clock_ns, stamp_ns; /* of the last such entry */
     uint32_t blocks, chrs;       /* numbers given so far */
+    uint32_t epoch;              /* of shapes: the present chunk's; bits 63-32 of their what */
+    struct trace_shape shapes[TRACE_SHAPES];
     size_t chunk_bytes;
     struct chunk *now;
     struct chunk head;    /* ring: the creation of the machine */

@@ -165,6 +165,7 @@ static void on_answer(struct trace *trace, uint64_t answer)
         v[0] = e->v[0];
     }
     (void)replay_expect(r, TRACE_ANSWER, v);
+    r->depth -= r->depth > 0;
 }
 
 static void on_timer(struct trace *trace, uint32_t id, uint64_t expires_ns)

@@ -6,6 +6,7 @@
 #include "trace-private.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <thindm/config.h>
@@ -27,13 +28,18 @@ static struct trace_recorder *rec_of(struct trace *trace)
 
 /* --- Chunks --- */
 
+/* A chunk without entries isn't written: so it is as long as its head isn't whole. */
 static void chunk_begin(struct trace_recorder *rec, struct chunk *chunk)
 {
+    chunk->used = 0;
+    atomic_signal_fence(memory_order_seq_cst);
     memset(chunk->data, 0, TRACE_CHUNK_HEAD_BYTES);
     le32_put(chunk->data + CHUNK_MAGIC, CHUNK_MARK);
     le64_put(chunk->data + CHUNK_NUMBER, rec->entries);
     le64_put(chunk->data + CHUNK_CLOCK, rec->clock_ns);
     le64_put(chunk->data + CHUNK_STAMP, rec->stamp_ns);
+    rec->epoch++; /* no entry refers to another chunk: it may be gone by then */
+    atomic_signal_fence(memory_order_seq_cst);
     chunk->used = TRACE_CHUNK_HEAD_BYTES;
 }
 
@@ -78,7 +84,7 @@ int trace_recorder_flush(struct trace_recorder *rec)
 }
 
 /* The chunk is full. */
-static void next_chunk(struct trace_recorder *rec)
+static NOINLINE void next_chunk(struct trace_recorder *rec)
 {
     if (rec->config.sink) {
         int err = trace_recorder_flush(rec);
@@ -89,10 +95,10 @@ static void next_chunk(struct trace_recorder *rec)
                   strerror(-err));
         return;
     }
-    if (rec->now != &rec->head)
-        rec->at = (rec->at + 1) % rec->nr_chunks;
-    rec->now = &rec->chunks[rec->at];
-    chunk_begin(rec, rec->now);
+    unsigned at = rec->now == &rec->head ? rec->at : (rec->at + 1) % rec->nr_chunks;
+    chunk_begin(rec, &rec->chunks[at]); /* before it is the last one, for a signal handler */
+    rec->at = at;
+    rec->now = &rec->chunks[at];
 }
 
 /* --- Entries --- */
@@ -105,8 +111,9 @@ static inline uint8_t *reserve(struct trace_recorder *rec, size_t max)
     return rec->now->data + rec->now->used;
 }
 
-static void commit(struct trace_recorder *rec, const uint8_t *end)
+static inline void commit(struct trace_recorder *rec, const uint8_t *end)
 {
+    atomic_signal_fence(memory_order_release); /* the bytes are there before a signal handler counts them */
     rec->now->used = (size_t)(end - rec->now->data);
     rec->entries++;
 }
@@ -166,55 +173,82 @@ void trace_put_bytes(struct trace_recorder *rec, enum trace_kind kind, const uin
     }
 }
 
-/* The loop knows when it last looked at its host: that costs nothing, and tells a reader when things were. */
-static void put_stamp(struct trace_recorder *rec)
+static NOINLINE void write_stamp(struct trace_recorder *rec, uint64_t now)
 {
-    uint64_t now = rec->loop->watch_polled_ns;
-    if (now == rec->stamp_ns || rec->ended)
-        return;
     uint64_t delta = zigzag(now - rec->stamp_ns);
     trace_put(rec, TRACE_STAMP, &delta, 1);
     rec->stamp_ns = now;
 }
 
+/* The loop knows when it last looked at its host: that costs nothing, and tells a reader when things were. */
+static inline void put_stamp(struct trace_recorder *rec)
+{
+    uint64_t now = rec->loop->watch_polled_ns;
+    if (now != rec->stamp_ns && !rec->ended)
+        write_stamp(rec, now);
+}
+
 /* --- What the core tells --- */
 
+/* A request that none before it in this chunk was like. */
+static NOINLINE void put_request(struct trace_recorder *rec, const struct trace_ioreq *req, uint64_t flags)
+{
+    uint8_t *at = reserve(rec, SHORT_ROOM), *to = at + 2;
+    to = varint_put(to, flags);
+    to = varint_put(to, req->vcpu);
+    to = varint_put(to, req->size);
+    to = varint_put(to, req->count);
+    to = varint_put(to, req->addr);
+    to = varint_put(to, shape_has_data(flags) ? req->data : 0);
+    at[0] = req->posted ? TRACE_POSTED : TRACE_IOREQ;
+    at[1] = (uint8_t)(to - (at + 2));
+    commit(rec, to);
+    if (req->count == 1 && req->size <= SHAPE_MAX_SIZE)
+        rec->shapes[shape_place(req->addr, flags)] = (struct trace_shape){
+            req->addr, (uint64_t)rec->epoch << 32 | shape_what(req->posted, flags, req->vcpu, req->size)
+        };
+}
+
+/* Most of all entries are requests and answers: written down without a look at the table of kinds. */
 static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
 {
     struct trace_recorder *rec = rec_of(trace);
     trace_begin(rec);
     put_stamp(rec);
-    bool unused = req->read && !req->pointer;
     if (rec->ended)
         return;
-    /* Most of all entries are these two: written down without a look at the table of kinds. */
-    uint8_t *at = reserve(rec, SHORT_ROOM), *to = at + 2;
-    to = varint_put(to, ioreq_flags(req));
-    to = varint_put(to, req->vcpu);
-    to = varint_put(to, req->size);
-    to = varint_put(to, req->count);
-    to = varint_put(to, req->addr);
-    to = varint_put(to, unused ? 0 : req->data);
-    at[0] = req->posted ? TRACE_POSTED : TRACE_IOREQ;
-    at[1] = (uint8_t)(to - (at + 2));
-    commit(rec, to);
+    uint8_t *at = reserve(rec, SHORT_ROOM);
+    uint64_t flags = ioreq_flags(req);
+    unsigned place = shape_place(req->addr, flags);
+    const struct trace_shape *shape = &rec->shapes[place];
+    uint64_t what = (uint64_t)rec->epoch << 32 | shape_what(req->posted, flags, req->vcpu, req->size);
+    if (shape->addr != req->addr || shape->what != what || req->count != 1 || req->size > SHAPE_MAX_SIZE) {
+        put_request(rec, req, flags);
+        return;
+    }
+    *at++ = (uint8_t)(SHAPE_ENTRY + place);
+    commit(rec, shape_has_data(flags) ? varint_put(at, req->data) : at);
+}
+
+static inline void step_done(struct trace_recorder *rec)
+{
+    rec->depth -= rec->depth > 0;
 }
 
 static void on_answer(struct trace *trace, uint64_t answer)
 {
     struct trace_recorder *rec = rec_of(trace);
-    if (rec->ended)
-        return;
-    uint8_t *at = reserve(rec, SHORT_ROOM), *to = varint_put(at + 2, answer);
-    at[0] = TRACE_ANSWER;
-    at[1] = (uint8_t)(to - (at + 2));
-    commit(rec, to);
+    if (!rec->ended) {
+        uint8_t *at = reserve(rec, SHORT_ROOM);
+        *at = ANSWER_ENTRY;
+        commit(rec, varint_put(at + 1, answer));
+    }
+    step_done(rec);
 }
 
 static void on_end(struct trace *trace)
 {
-    struct trace_recorder *rec = rec_of(trace);
-    rec->depth -= rec->depth > 0;
+    step_done(rec_of(trace));
 }
 
 /* Kinds whose field is relative to the clock. */

@@ -21,7 +21,7 @@ struct ioreq;
 struct mem;
 struct trace;
 
-/* One request as the ioreq engine copied it. */
+/* One request as the ioreq engine copied it. vcpu: 0 for a posted write. */
 struct trace_ioreq {
     uint64_t addr, data;
     uint32_t count, size;
@@ -34,7 +34,7 @@ struct trace_ioreq {
  * there. The functions that begin a step are followed by end() when all is done that comes of it; steps may nest.
  */
 struct trace_ops {
-    /* Steps. answer: of a read in register form. */
+    /* Steps. answer: of a read in register form, and the end() of its step. */
     void (*ioreq)(struct trace *trace, const struct trace_ioreq *req);
     void (*answer)(struct trace *trace, uint64_t answer);
     void (*timer)(struct trace *trace, uint32_t id, uint64_t expires_ns);
@@ -90,11 +90,12 @@ static inline void trace_end(struct trace *trace)
 /* --- The format --- */
 
 enum {
-    TRACE_VERSION = 1,
+    TRACE_VERSION = 2, /* written; version 1 has no compact entries and is read too */
     TRACE_HEAD_BYTES = 32,
     TRACE_CHUNK_HEAD_BYTES = 48,
     TRACE_CHUNK_BYTES = 65536,
-    TRACE_MAX_FIELDS = 8
+    TRACE_MAX_FIELDS = 8,
+    TRACE_SHAPES = 64
 };
 /* Of the file: entries may be left out between chunks (a flight recorder, a cut); long data may be left out. */
 enum { TRACE_GAPS = 1, TRACE_NO_DATA = 2, TRACE_FLAGS = 3 };
@@ -173,9 +174,15 @@ struct trace_source {
     void *opaque;
 };
 
+/* What many requests have in common, for the compact entry: all but the data. */
+struct trace_shape {
+    uint64_t addr, what; /* what: 0 for none; see core/trace-private.h */
+};
+
 enum { TRACE_ERROR_BYTES = 192 };
 struct trace_reader {
     struct trace_source source;
+    unsigned version;
     unsigned flags;      /* of the file */
     uint64_t next_chunk; /* where it begins */
     uint64_t number;     /* of the next entry */
@@ -185,6 +192,7 @@ struct trace_reader {
     bool gap;   /* entries are missing before the one that was read last */
     bool ended; /* TRACE_END was read */
     char error[TRACE_ERROR_BYTES];
+    struct trace_shape shapes[TRACE_SHAPES]; /* of this chunk */
     uint8_t chunk[TRACE_CHUNK_BYTES];
 };
 
