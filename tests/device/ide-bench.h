@@ -16,7 +16,7 @@
 #include "ide-piix3.h"
 #include "rig.h"
 
-enum { PRIMARY = 0x1f0, SECONDARY = 0x170, PRIMARY_CTL = 0x3f6, SECONDARY_CTL = 0x376, BM = 0xc100, DEVFN = 9 };
+enum { PRIMARY = 0x1f0, SECONDARY = 0x170, PRIMARY_CTL = 0x3f6, SECONDARY_CTL = 0x376, BM = 0xc000, DEVFN = 9 };
 enum { ERROR = 1, COUNT, LOW, MID, HIGH, DEVICE, STATUS };
 enum { BSY = 0x80, DRDY = 0x40, DSC = 0x10, DRQ = 0x08, ERR = 0x01, READY = DRDY | DSC };
 enum { ABRT = 0x04, IDNF = 0x10, UNC = 0x40 };
@@ -169,11 +169,14 @@ static inline void command48(struct bench *b, unsigned base, unsigned unit, uint
 /* REP INSW and REP OUTSW. */
 static inline void insw(struct bench *b, unsigned base, void *buf, size_t bytes)
 {
+    rig_note(b->r, "rep_inw 0x%x %zu", base, bytes / 2);
     bus_read_rep(&b->r->ports, base, 2, buf, bytes / 2);
 }
 
 static inline void outsw(struct bench *b, unsigned base, const void *buf, size_t bytes)
 {
+    rig_note(b->r, "rep_outw 0x%x", base);
+    rig_record_bytes(b->r, "bytes", buf, bytes);
     bus_write_rep(&b->r->ports, base, 2, buf, bytes / 2);
 }
 

@@ -115,6 +115,7 @@ static inline void drain(struct ps2_rig *p)
 
 static inline void key(struct ps2_rig *p, uint16_t code, bool down)
 {
+    rig_note(p->r, "key 0x%x %d", code, down);
     p->input.keyboard->key(p->input.keyboard_opaque, code, down);
 }
 
@@ -126,6 +127,7 @@ static inline void tap(struct ps2_rig *p, uint16_t code)
 
 static inline void move(struct ps2_rig *p, int dx, int dy, int wheel, unsigned buttons)
 {
+    rig_note(p->r, "move %d %d %d 0x%x", dx, dy, wheel, buttons);
     p->input.pointer->move(p->input.pointer_opaque, dx, dy, wheel, buttons);
 }
 

@@ -8,7 +8,7 @@
 #include "vga.h"
 
 enum { VGA_DEVFN = PCI_DEVFN(3, 0), VGA_VRAM_BYTES = 1 << 20, VGA_WINDOW_AT = 0xa0000 };
-enum { VGA_BAR0 = 0xe0000000u, VGA_BAR2 = 0xe1000000u };
+enum { VGA_BAR0 = 0xe0000000u, VGA_BAR2 = 0xfebf0000u };
 enum { SR = 0x3c4, GR = 0x3ce, CR = 0x3d4, STATUS = 0x3da };
 enum { ID, XRES, YRES, BPP, ENABLE, BANK, VIRT_WIDTH, VIRT_HEIGHT, X_OFFSET, Y_OFFSET, MEMORY_64K };
 enum { ENABLED = 0x01, GETCAPS = 0x02, DAC8 = 0x20, LFB = 0x40, NOCLEAR = 0x80 };

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Tasks that start one another at one moment of virtual time, and snapshots of one input. */
-enum { MAX_ROUNDS = 20000, MAX_SAVES = 2 };
+enum { MAX_ROUNDS = 20000, MAX_SAVES = 2, MAX_POKES = 16 };
 
 /* Every input begins at a multiple of it. */
 #define PERIOD_NS (8 * NS_PER_S)
@@ -130,23 +130,62 @@ void fuzz_board_roundtrip(struct fuzz_board *b)
     snap_buf_free(&after);
 }
 
-void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in)
+uint16_t fuzz_field_key(const char *name)
+{
+    uint32_t hash = 2166136261; /* FNV-1a */
+    for (; *name; name++)
+        hash = (hash ^ (uint8_t)*name) * 16777619;
+    return (uint16_t)(hash >> 16 ^ hash);
+}
+
+static void poke_bytes(struct snap_buf *record, struct fuzz_in *in)
+{
+    size_t at = (size_t)fuzz_le(in, 2);
+    uint8_t val = fuzz_u8(in);
+    at = at < 0x8000 ? at : record->len - (at & 0x7fff); /* the end of a long record counts too */
+    if (at < record->len)
+        record->data[at] = val;
+}
+
+/* Names a field by its key, or by its number. Values follow one another in the order of the table, behind id, version and length. */
+static void poke_field(const struct device *dev, struct snap_buf *record, struct fuzz_in *in)
+{
+    uint16_t key = (uint16_t)fuzz_le(in, 2);
+    uint32_t i = (uint32_t)fuzz_le(in, 2);
+    uint64_t val = fuzz_le(in, fuzz_u8(in) % 9);
+    unsigned nr = 0, want = 0;
+    for (const struct snap_field *f = dev->desc->fields; f && f->kind != SNAP_KIND_END; f++, nr++) {
+        if (fuzz_field_key(f->name) == key)
+            want = nr + 1;
+    }
+    if (nr == 0)
+        return;
+    want = want ? want - 1 : key % nr;
+    size_t at = DEVICE_ID_BYTES + 2 + 4;
+    const struct snap_field *f = dev->desc->fields;
+    for (; want > 0; want--, f++)
+        at += (size_t)f->width * f->count;
+    at += (size_t)(i % f->count) * f->width;
+    if (at + f->width <= record->len)
+        le_put(record->data + at, f->width, val);
+}
+
+void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields)
 {
     struct snap_buf record = { 0 };
     struct device *dev = b->m.devices.first;
-    if (b->saves == 0)
+    if (b->pokes == MAX_POKES)
         return;
-    b->saves--;
+    b->pokes++;
     quiesce(b);
     for (unsigned n = fuzz_u8(in) % FUZZ_MAX_DEVICES; n > 0 && dev->next; n--)
         dev = dev->next;
     save(dev, &record);
     for (unsigned n = fuzz_u8(in) % 8; n > 0; n--) {
-        size_t at = (size_t)fuzz_le(in, 2);
-        uint8_t val = fuzz_u8(in);
-        at = at < 0x8000 ? at : record.len - (at & 0x7fff); /* the end of a long record counts too */
-        if (at < record.len)
-            record.data[at] = val;
+        if (fields)
+            poke_field(dev, &record, in);
+        else
+            poke_bytes(&record, in);
     }
     b->spoiled = true;
     if (dev->desc->reset)

@@ -136,6 +136,7 @@ struct fuzz_board {
     bool spoiled;       /* a reset won't bring the first state back */
     bool vram_touched;
     unsigned saves;     /* snapshots that may still be taken: they take long */
+    unsigned pokes;     /* foreign ones so far: they take less */
     struct snap_buf first[FUZZ_MAX_DEVICES]; /* records of the first state, in the order of the list, where needed */
 };
 
@@ -151,8 +152,10 @@ void fuzz_board_finish(struct fuzz_board *b);
 void fuzz_board_settle(struct fuzz_board *b);
 /* Save all, restore all: the same must come out again. */
 void fuzz_board_roundtrip(struct fuzz_board *b);
-/* Restore a device from its own record with a part of it overwritten by bytes of in. It may refuse. */
-void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in);
+/* Restore a device from its own record with bytes, or fields, of it overwritten as in says. It may refuse. */
+void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields);
+/* What inputs call a field of a snapshot: stays the same when others come. */
+uint16_t fuzz_field_key(const char *name);
 
 /* backs.c */
 int fuzz_disk_open(struct fuzz_board *b, uint64_t bytes, bool read_only, struct block **out);
@@ -163,6 +166,9 @@ void fuzz_disks_release(struct fuzz_board *b);
 
 /* ops.c: do what the input says. */
 void fuzz_ops(struct fuzz_board *b, struct fuzz_in *in);
+
+/* assemble.c: an input from text, at most size bytes; returns how many. */
+size_t fuzz_assemble(const struct fuzz_map *map, const char *path, uint8_t *out, size_t size);
 
 /* --- Devices on a board of their own --- */
 

@@ -99,7 +99,7 @@ static int create_ide(struct fuzz_board *b, struct device **out, const char *dri
         struct ide_drive_config *d = &config.drives[i];
         *d = (struct ide_drive_config){ .present = drives[i] != '-', .cdrom = drives[i] == 'c' || drives[i] == 'e', .id = ids[i] };
         if (d->present && drives[i] != 'e')
-            err = fuzz_disk_open(b, drives[i] == 'D' ? 160 * GIB : d->cdrom ? MIB : 8 * MIB, drives[i] == 'r' || d->cdrom, &d->block);
+            err = fuzz_disk_open(b, drives[i] == 'D' ? 160 * GIB : d->cdrom ? 4 * MIB : 8 * MIB, drives[i] == 'r' || d->cdrom, &d->block);
     }
     if (!err)
         err = ide_piix3_create(&config, out);
@@ -114,12 +114,12 @@ static int create_ata(struct fuzz_board *b, struct device **out)
 
 static int create_atapi(struct fuzz_board *b, struct device **out)
 {
-    return create_ide(b, out, "c-e-");
+    return create_ide(b, out, "e-cc");
 }
 
 static int create_piix3_ide(struct fuzz_board *b, struct device **out)
 {
-    return create_ide(b, out, "d-ec");
+    return create_ide(b, out, "ddcd");
 }
 
 static void ide_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)

@@ -74,6 +74,8 @@ struct chr *rig_chr(struct rig *r)
 void rig_feed(struct rig *r, const char *text)
 {
     size_t len = strlen(text);
+    rig_note(r, "feed");
+    rig_record_bytes(r, "bytes", (const uint8_t *)text, len);
     assert_true(len <= sizeof(r->in) - r->in_len);
     memcpy(r->in + r->in_len, text, len);
     r->in_len += len;
@@ -142,6 +144,10 @@ static void disk_close(struct block *block)
     struct rig_disk *disk = container_of(block, struct rig_disk, block);
     disk_drain(block);
     task_cancel(&disk->kick);
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        if (disk->rig->disks[i] == disk)
+            disk->rig->disks[i] = NULL;
+    }
     if (disk->closed_flag)
         *disk->closed_flag = true;
     free(disk->data);
@@ -155,6 +161,13 @@ struct rig_disk *rig_disk(struct rig *r, uint64_t size_bytes)
     assert_non_null(disk);
     block_init(&disk->block, &ops, &r->loop, size_bytes, 512);
     disk->block.discard = true;
+    disk->rig = r;
+    for (unsigned i = 0; i < RIG_DISKS; i++) {
+        if (!r->disks[i]) {
+            r->disks[i] = disk;
+            break;
+        }
+    }
     disk->data = calloc(1, size_bytes > 0 ? size_bytes : 1);
     assert_non_null(disk->data);
     disk->last = &disk->first;

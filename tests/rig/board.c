@@ -162,53 +162,70 @@ const struct hv_ops rig_hv_ops = {
     .set_s_state = hv_set_s_state,
 };
 
+/* qtest's name for a size. */
+static char letter(unsigned size)
+{
+    static const char letters[] = "?bw?l???q";
+    return size < sizeof(letters) - 1 ? letters[size] : '?';
+}
+
 uint8_t rig_in8(struct rig *r, uint16_t port)
 {
+    rig_note(r, "inb 0x%x", port);
     return (uint8_t)bus_read(&r->ports, port, 1);
 }
 
 uint16_t rig_in16(struct rig *r, uint16_t port)
 {
+    rig_note(r, "inw 0x%x", port);
     return (uint16_t)bus_read(&r->ports, port, 2);
 }
 
 uint32_t rig_in32(struct rig *r, uint16_t port)
 {
+    rig_note(r, "inl 0x%x", port);
     return (uint32_t)bus_read(&r->ports, port, 4);
 }
 
 void rig_out8(struct rig *r, uint16_t port, uint8_t val)
 {
+    rig_note(r, "outb 0x%x 0x%x", port, val);
     bus_write(&r->ports, port, 1, val);
 }
 
 void rig_out16(struct rig *r, uint16_t port, uint16_t val)
 {
+    rig_note(r, "outw 0x%x 0x%x", port, val);
     bus_write(&r->ports, port, 2, val);
 }
 
 void rig_out32(struct rig *r, uint16_t port, uint32_t val)
 {
+    rig_note(r, "outl 0x%x 0x%x", port, val);
     bus_write(&r->ports, port, 4, val);
 }
 
 uint64_t rig_mmio_read(struct rig *r, uint64_t addr, unsigned size)
 {
+    rig_note(r, "read%c 0x%llx", letter(size), (unsigned long long)addr);
     return bus_read(&r->memory, addr, size);
 }
 
 void rig_mmio_write(struct rig *r, uint64_t addr, unsigned size, uint64_t val)
 {
+    rig_note(r, "write%c 0x%llx 0x%llx", letter(size), (unsigned long long)addr, (unsigned long long)val);
     bus_write(&r->memory, addr, size, val);
 }
 
 uint32_t rig_cfg_read(struct rig *r, uint8_t devfn, unsigned reg, unsigned size)
 {
+    rig_note(r, "config_in%c 0x%x 0x%x", letter(size), devfn, reg);
     return pci_config_read(&r->pci, devfn, reg, size);
 }
 
 void rig_cfg_write(struct rig *r, uint8_t devfn, unsigned reg, unsigned size, uint32_t val)
 {
+    rig_note(r, "config_out%c 0x%x 0x%x 0x%x", letter(size), devfn, reg, val);
     pci_config_write(&r->pci, devfn, reg, size, val);
 }
 

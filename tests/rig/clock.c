@@ -29,7 +29,7 @@ static bool work_is_due(const struct rig *r)
     return loop->timers && !loop->frozen && loop->timers->expires_ns <= loop_now(loop);
 }
 
-void rig_settle(struct rig *r)
+static void settle(struct rig *r)
 {
     unsigned rounds = 0;
     while (work_is_due(r)) {
@@ -39,11 +39,18 @@ void rig_settle(struct rig *r)
     }
 }
 
+void rig_settle(struct rig *r)
+{
+    rig_note(r, "settle");
+    settle(r);
+}
+
 void rig_run(struct rig *r, uint64_t ns)
 {
     uint64_t end = r->now_ns + ns;
     unsigned rounds = 0;
-    rig_settle(r);
+    rig_note(r, "clock_step %llu", (unsigned long long)ns);
+    settle(r);
     while (r->now_ns < end) {
         uint64_t left = end - r->now_ns;
         assert_int_equal(loop_step(&r->loop, (int64_t)min_u64(left, INT64_MAX)), 0);
@@ -51,5 +58,5 @@ void rig_run(struct rig *r, uint64_t ns)
         if (rounds == MAX_ROUNDS)
             fail_msg("tasks or timers without end");
     }
-    rig_settle(r);
+    settle(r);
 }

@@ -34,6 +34,7 @@ struct rig *rig_new(void)
     irq_board_init(&r->irqs, &r->hv);
     pci_bus_init(&r->pci, &r->ports, &r->memory, &r->irqs);
     mem_init(&r->mem, &r->hv);
+    rig_record_start(r);
     return r;
 }
 
@@ -41,6 +42,7 @@ void rig_free(struct rig *r)
 {
     if (!r)
         return;
+    rig_record_stop(r);
     device_free(r->dev);
     chr_close(r->chr);
     snap_buf_free(&r->saved);
@@ -78,6 +80,7 @@ void rig_save(struct rig *r)
 
 int rig_restore(struct rig *r)
 {
+    rig_note(r, "restore");
     if (r->dev->desc->reset)
         r->dev->desc->reset(r->dev);
     r->saved.pos = 0;
@@ -88,6 +91,7 @@ void rig_poke_at(struct rig *r, const char *field, unsigned i, uint64_t val)
 {
     /* Values follow one another in the order of the table, behind id, version and length. */
     size_t at = DEVICE_ID_BYTES + 2 + 4;
+    rig_note(r, "poke %s %u 0x%llx", field, i, (unsigned long long)val);
     for (const struct snap_field *f = r->dev->desc->fields; f->kind != SNAP_KIND_END; f++) {
         if (strcmp(f->name, field) == 0) {
             assert_in_range(i, 0, f->count - 1);

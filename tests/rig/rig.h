@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -24,11 +25,12 @@
 #include <thindm/pci.h>
 
 /* Guest RAM: [0, 640K) and [1M, RIG_RAM); [640K, 1M) and everything above RIG_RAM have nothing behind them. */
-enum { RIG_RAM = 8 << 20, RIG_HOLE = 0xa0000, RIG_HOLE_END = 0x100000, RIG_LINES = 144 };
+enum { RIG_RAM = 8 << 20, RIG_HOLE = 0xa0000, RIG_HOLE_END = 0x100000, RIG_LINES = 144, RIG_DISKS = 8 };
 
 /* A disk in memory whose completions the test can hold back or fail. */
 struct rig_disk {
     struct block block;
+    struct rig *rig;
     uint8_t *data;
     struct block_req *first, **last; /* submitted and not done */
     struct task kick;
@@ -77,6 +79,12 @@ struct rig {
     struct log log;
     unsigned log_lines;
     char log_last[256];
+    struct rig_disk *disks[RIG_DISKS]; /* open ones, for the recording */
+    FILE *record;                      /* NULL: nothing is recorded */
+    uint8_t *shadow;                   /* RAM below the hole as it was recorded */
+    bool recorded_hold;
+    int recorded_fail;
+    unsigned recorded_lines;
 };
 
 struct rig *rig_new(void);
@@ -113,6 +121,14 @@ void rig_feed(struct rig *r, const char *text);
 struct rig_disk *rig_disk(struct rig *r, uint64_t size_bytes);
 /* Let held requests finish. */
 void rig_disk_release(struct rig_disk *disk);
+
+/*
+ * With RIG_RECORD=PREFIX in the environment each rig writes what happens to its device to a file of its own: seeds for the fuzz targets. All
+ * that goes through the rig is in it; for what does not (an event of the device's own interface), one line here.
+ */
+void rig_note(struct rig *r, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The same for a line that ends in bytes. */
+void rig_record_bytes(struct rig *r, const char *head, const uint8_t *bytes, size_t len);
 
 /* Save r->dev; restore it (reset first); change a field in the saved image by its name (element 0). */
 void rig_save(struct rig *r);
