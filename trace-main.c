@@ -266,6 +266,7 @@ int trace_main(int argc, char *argv[])
     static struct job job;
     static uint8_t string[PAGE_BYTES];
     struct job *j = &job;
+    memset(j, 0, sizeof(*j)); /* for who calls it twice */
     const char *command = argc > 3 ? argv[2] : "";
     bool is_dump = strcmp(command, "dump") == 0, is_qtest = strcmp(command, "qtest") == 0;
     bool output = (strcmp(command, "cut") == 0 && argc == 6) || (strcmp(command, "filter") == 0 && argc == 7);
