@@ -153,9 +153,7 @@ static int xen_platform_restored(struct device *dev)
         s->flags = 0;
         set_flags(s, FLAG_ROM_LOCK);
     }
-    if (s->unplugged && s->unplug)
-        s->unplug(s->opaque, s->unplugged);
-    return 0;
+    return 0; /* what was unplugged is gone by the records of the devices themselves */
 }
 
 static void xen_platform_unplug(struct device *dev)

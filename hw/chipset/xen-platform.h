@@ -22,8 +22,7 @@ struct xen_platform_config {
     struct hv *hv; /* write-protects c0000-fffff for the guest */
     /*
      * Remove emulated devices, mask of UNPLUG_*, never 0. Must be done when it returns: requests drained, images
-     * closed, lines low. Comes from the guest's port write, as often as the guest writes it, and from restored() for a
-     * guest saved without them. May be NULL.
+     * closed, lines low. Comes from the guest's port write, as often as the guest writes it. May be NULL.
      */
     void (*unplug)(void *opaque, uint16_t mask);
     void *opaque;

@@ -286,8 +286,7 @@ static void snapshot_is_complete(void **state)
     assert_int_equal(xen_platform_unplugged(r->dev), 0);
     assert_int_equal(rig_restore(r), 0);
     assert_int_equal(xen_platform_unplugged(r->dev), 3);
-    assert_int_equal(seen.calls, 1); /* the devices go here too */
-    assert_int_equal(seen.last, 3);
+    assert_int_equal(seen.calls, 0); /* the devices have records of their own: one that stayed is not disturbed */
     assert_int_equal(rig_in8(r, P10), 1);
     assert_int_equal(seen.type, HV_RAM_RO); /* memory types don't migrate */
     assert_int_equal(rig_in8(r, BAR0), 1);
