@@ -57,9 +57,50 @@ static inline struct rig_disk *bench_image(struct bench *b, uint64_t bytes, bool
     return disk;
 }
 
+static const char *const bench_ids[] = { "ide-768", "ide-832", "ide-5632", "ide-5696" };
+
+/* What happens to the drives from outside, noted as an event of the fuzz targets: its number, the drive's, and more. */
+static inline void bench_note(struct bench *b, unsigned event, const char *id, unsigned more)
+{
+    unsigned i = 0;
+    while (i < IDE_DRIVES - 1 && strcmp(bench_ids[i], id) != 0)
+        i++;
+    rig_note(b->r, "op 0x%xd%02x%02x", event, i, more);
+}
+
+static inline int bench_eject(struct bench *b, const char *id, bool force)
+{
+    bench_note(b, force, id, 0x3c);
+    return ide_eject(b->r->dev, id, force);
+}
+
+static inline int bench_change(struct bench *b, const char *id, bool force, struct block *block)
+{
+    uint64_t bytes = block->size_bytes;
+    bench_note(b, 2 + force, id, bytes == 0 ? 0 : bytes < 900 * MIB ? 1 : 2);
+    return ide_change_medium(b->r->dev, id, force, block);
+}
+
+static inline void bench_unplug(struct bench *b, bool keep_primary_master)
+{
+    bench_note(b, 4, bench_ids[0], keep_primary_master);
+    ide_unplug_disks(b->r->dev, keep_primary_master);
+}
+
+static inline void bench_drain(struct bench *b)
+{
+    bench_note(b, 5, bench_ids[0], 0x3c);
+    ide_drain(b->r->dev);
+}
+
+static inline bool bench_info(struct bench *b, unsigned i, struct ide_drive_info *info)
+{
+    bench_note(b, 8 + i, bench_ids[0], 0x3c);
+    return ide_drive_info(b->r->dev, i, info);
+}
+
 static inline int bench_create(struct bench *b)
 {
-    static const char *const ids[] = { "ide-768", "ide-832", "ide-5632", "ide-5696" };
     struct ide_piix3_config config = { .id = "ide",
                                        .loop = &b->r->loop,
                                        .ports = &b->r->ports,
@@ -76,7 +117,7 @@ static inline int bench_create(struct bench *b)
         b->disk[i] = NULL;
         drive->present = kind != '-';
         drive->cdrom = kind == 'c' || kind == 'e';
-        drive->id = ids[i];
+        drive->id = bench_ids[i];
         if (kind == 'd' || kind == 'c') {
             b->disk[i] = bench_image(b, kind == 'd' ? DISK_BYTES : CD_BYTES, &b->closed[i]);
             b->disk[i]->block.read_only = kind == 'c';

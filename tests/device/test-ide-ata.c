@@ -520,7 +520,7 @@ static void snapshot_in_the_middle(void **state)
     command48(b, PRIMARY, 0, 0x24, 9, 300);
     assert_int_equal(wait_ready(b, PRIMARY), READY | DRQ);
     insw(b, PRIMARY, data, 1000);
-    ide_drain(b->r->dev);
+    bench_drain(b);
     rig_save(b->r);
     device_free(b->r->dev);
     assert_int_equal(bench_create(b), 0);

@@ -384,7 +384,7 @@ static void dvd_structures(void **state)
     assert_int_equal(RUN(b, 0xad, 0, 0, 0, 0, 0, 0, 0, 8, 4), -1);
     assert_int_equal(why(b), WRONG_MEDIUM);
     assert_int_equal(RUN(b, 0xad, 0, 0, 0, 0, 0, 0, 0xff, 8, 4), 16);
-    assert_int_equal(ide_change_medium(b->r->dev, ID, true, &rig_disk(b->r, 900 * MIB)->block), 0);
+    assert_int_equal(bench_change(b, ID, true, &rig_disk(b->r, 900 * MIB)->block), 0);
     assert_int_equal(RUN(b, 0x00), -1);
     assert_int_equal(RUN(b, 0x00), -1);
     assert_int_equal(RUN(b, 0xad, 0, 0, 0, 0, 0, 0, 0, 255, 255), 2052);
@@ -447,7 +447,7 @@ static void empty_drive(void **state)
     assert_int_equal(scratch[5], 0);
     assert_int_equal(RUN(b, 0x23, 0, 0, 0, 0, 0, 0, 0, 12), 12);
     assert_int_equal(scratch[8], 3);
-    assert_int_equal(ide_eject(b->r->dev, ID, false), 0);
+    assert_int_equal(bench_eject(b, ID, false), 0);
     assert_int_equal(RUN(b, 0x00), -1);
     assert_int_equal(why(b), NOT_READY_OPEN);
 }
@@ -490,7 +490,7 @@ static void tray_lock(void **state)
     struct bench *b = *state;
     struct ide_drive_info info;
     assert_int_equal(RUN(b, 0x1e, 0, 0, 0, 1), 0);
-    assert_true(ide_drive_info(b->r->dev, 2, &info));
+    assert_true(bench_info(b, 2, &info));
     assert_true(info.locked && !info.tray_open && info.cdrom);
     assert_string_equal(info.id, ID);
     assert_ptr_equal(info.block, &b->disk[2]->block);
@@ -498,14 +498,14 @@ static void tray_lock(void **state)
     assert_int_equal(scratch[14] & 0x02, 0x02);
     assert_int_equal(RUN(b, 0x1b, 0, 0, 0, 2), -1);
     assert_int_equal(why(b), LOCKED);
-    assert_int_equal(ide_eject(b->r->dev, ID, false), -EBUSY);
+    assert_int_equal(bench_eject(b, ID, false), -EBUSY);
     assert_int_equal(RUN(b, 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8), 8);
     assert_int_equal(scratch[4], 1); /* please eject */
     assert_false(b->closed[2]);
     assert_int_equal(RUN(b, 0x1e, 0, 0, 0, 0), 0);
     assert_int_equal(RUN(b, 0x1b, 0, 0, 0, 2), 0);
     assert_false(b->closed[2]); /* the medium lies in the tray */
-    assert_int_equal(ide_eject(b->r->dev, ID, false), 0);
+    assert_int_equal(bench_eject(b, ID, false), 0);
     assert_true(b->closed[2]);
     assert_int_equal(RUN(b, 0x1b, 0, 0, 0, 3), 0);
     assert_int_equal(RUN(b, 0x00), -1);
@@ -518,15 +518,15 @@ static void medium_change(void **state)
     struct bench *b = *state;
     bool closed = false;
     struct rig_disk *next = bench_image(b, 3 * 2048, &closed), *last = bench_image(b, 10 * 2048, NULL);
-    assert_int_equal(ide_eject(b->r->dev, "ide-0", false), -ENOENT);
-    assert_int_equal(ide_eject(b->r->dev, ID, false), 0);
-    assert_int_equal(ide_eject(b->r->dev, ID, false), 0);
+    assert_int_equal(bench_eject(b, "ide-0", false), -ENOENT);
+    assert_int_equal(bench_eject(b, ID, false), 0);
+    assert_int_equal(bench_eject(b, ID, false), 0);
     assert_true(b->closed[2]);
     assert_int_equal(b->tray_moves, 1);
     assert_int_equal(RUN(b, 0x00), -1);
     assert_int_equal(why(b), NOT_READY_OPEN);
     memset(next->data, 0x42, 3 * 2048);
-    assert_int_equal(ide_change_medium(b->r->dev, ID, false, &next->block), 0);
+    assert_int_equal(bench_change(b, ID, false, &next->block), 0);
     assert_int_equal(b->tray_moves, 2);
     assert_int_equal(RUN(b, 0x12, 0, 0, 0, 36), 36); /* works all the time */
     assert_int_equal(RUN(b, 0x00), -1);
@@ -538,7 +538,7 @@ static void medium_change(void **state)
     assert_int_equal(read10(b, 2, 1, 2048, scratch, 2048), 2048);
     assert_int_equal(scratch[0], 0x42);
     assert_int_equal(read10(b, 3, 1, 2048, scratch, 2048), -1);
-    assert_int_equal(ide_change_medium(b->r->dev, ID, false, &last->block), 0); /* at once */
+    assert_int_equal(bench_change(b, ID, false, &last->block), 0); /* at once */
     assert_true(closed);
     assert_int_equal(RUN(b, 0x00), -1);
     assert_int_equal(RUN(b, 0x03, 0, 0, 0, 18), 18);
@@ -556,7 +556,7 @@ static void eject_during_a_read(void **state)
     static uint8_t data[1024];
     for (unsigned stage = 0; stage < 4; stage++) {
         struct rig_disk *disk = bench_image(b, CD_BYTES, &b->closed[2]);
-        assert_int_equal(ide_change_medium(b->r->dev, ID, true, &disk->block), 0);
+        assert_int_equal(bench_change(b, ID, true, &disk->block), 0);
         assert_int_equal(RUN(b, 0x00), -1);
         assert_int_equal(RUN(b, 0x00), -1);
         assert_int_equal(RUN(b, 0x00), 0);
@@ -570,7 +570,7 @@ static void eject_during_a_read(void **state)
         rig_settle(b->r);
         if (stage == 0)
             insw(b, SECONDARY, data, sizeof(data));
-        assert_int_equal(ide_eject(b->r->dev, ID, true), 0);
+        assert_int_equal(bench_eject(b, ID, true), 0);
         assert_true(b->closed[2]);
         assert_int_equal(in8(b, SECONDARY + STATUS), READY | ERR);
         assert_int_equal(why(b), NOT_READY_OPEN);
@@ -660,7 +660,7 @@ static void snapshot_in_the_middle(void **state)
     packet(b, SECONDARY, 0, cdb, 4096, false);
     assert_int_equal(wait_ready(b, SECONDARY), READY | DRQ);
     insw(b, SECONDARY, data, 30 * 4096 + 222);
-    ide_drain(b->r->dev);
+    bench_drain(b);
     rig_save(b->r);
     device_free(b->r->dev);
     assert_int_equal(bench_create(b), 0);
@@ -668,7 +668,7 @@ static void snapshot_in_the_middle(void **state)
     insw(b, SECONDARY, data + 30 * 4096 + 222, 4096 - 222);
     assert_int_equal(pio_in(b, SECONDARY, data + 31 * 4096, sizeof(data) - 31 * 4096, 4096), sizeof(data) - 31 * 4096);
     assert_memory_equal(data, b->disk[2]->data + 9 * 2048, sizeof(data));
-    assert_int_equal(ide_eject(b->r->dev, ID, false), -EBUSY); /* the lock is still there */
+    assert_int_equal(bench_eject(b, ID, false), -EBUSY); /* the lock is still there */
     select_unit(b, SECONDARY, 0);
     out8(b, SECONDARY + STATUS, 0xa0); /* and before the packet is complete */
     outsw(b, SECONDARY, cdb, 6);

@@ -347,7 +347,7 @@ static void snapshot_of_a_dma(void **state)
     struct bench *b = *state;
     put_prd(b, 0, DATA, 1024, true);
     assert_int_equal(dma(b, 0x25, 5, 4), 0x60); /* half of it */
-    ide_drain(b->r->dev);
+    bench_drain(b);
     rig_save(b->r);
     device_free(b->r->dev);
     assert_int_equal(bench_create(b), 0);
@@ -361,7 +361,7 @@ static void snapshot_of_a_dma(void **state)
     bm_setup(b, BM);
     command48(b, PRIMARY, 0, 0x25, 9, 2);
     bm_start(b, BM, true);
-    ide_drain(b->r->dev);
+    bench_drain(b);
     rig_save(b->r);
     assert_int_equal(rig_restore(b->r), 0);
     assert_true(b->r->wires[14]);
@@ -384,7 +384,7 @@ static void unplug_disks(void **state)
     command48(b, PRIMARY, 0, 0x35, 9, 8);
     bm_start(b, BM, false);
     command28(b, SECONDARY, 1, 0x20, 0, 1);
-    ide_unplug_disks(b->r->dev, false);
+    bench_unplug(b, false);
     assert_true(b->closed[0] && b->closed[3] && !b->closed[1]);
     assert_false(b->r->wires[14] || b->r->wires[15]);
     assert_int_equal(rig_cfg_read(b->r, DEVFN, 0x20, 4), 1);
@@ -400,19 +400,19 @@ static void unplug_disks(void **state)
     assert_int_equal(in8(b, PRIMARY + STATUS), 0);
     assert_int_equal(packet_in(b, PRIMARY, 1, cdb, data, 2048, 2048), 2048);
     assert_memory_equal(data, b->disk[1]->data + 7 * 2048, 2048);
-    assert_false(ide_drive_info(b->r->dev, 0, &info));
-    assert_true(ide_drive_info(b->r->dev, 1, &info));
-    ide_unplug_disks(b->r->dev, false);
-    ide_unplug_disks(b->r->dev, true);
+    assert_false(bench_info(b, 0, &info));
+    assert_true(bench_info(b, 1, &info));
+    bench_unplug(b, false);
+    bench_unplug(b, true);
     b->r->dev->desc->reset(b->r->dev); /* a reset doesn't bring them back */
-    assert_false(ide_drive_info(b->r->dev, 0, &info));
+    assert_false(bench_info(b, 0, &info));
     rig_save(b->r);
     device_free(b->r->dev);
     assert_int_equal(bench_create(b), 0);
     assert_int_equal(rig_restore(b->r), 0); /* nor does a restore */
     assert_true(b->closed[0] && b->closed[3] && !b->closed[1]);
-    assert_false(ide_drive_info(b->r->dev, 3, &info));
-    assert_true(ide_drive_info(b->r->dev, 1, &info));
+    assert_false(bench_info(b, 3, &info));
+    assert_true(bench_info(b, 1, &info));
 }
 
 /* What was written before the unplug is on the disk, and flushed. */
@@ -421,13 +421,13 @@ static void unplug_keeps_the_primary_master(void **state)
     struct bench *b = *state;
     struct ide_drive_info info;
     uint8_t id[512];
-    ide_unplug_disks(b->r->dev, true);
+    bench_unplug(b, true);
     assert_true(!b->closed[0] && b->closed[1] && !b->closed[2] && b->closed[3]);
     assert_int_equal(b->disk[0]->flushes, 1);
-    assert_true(ide_drive_info(b->r->dev, 0, &info));
+    assert_true(bench_info(b, 0, &info));
     command28(b, PRIMARY, 0, 0xec, 0, 0);
     assert_int_equal(pio_in(b, PRIMARY, id, 512, 512), 512);
-    ide_unplug_disks(b->r->dev, false);
+    bench_unplug(b, false);
     assert_true(b->closed[0]);
 }
 
@@ -451,7 +451,7 @@ static void drain_flushes(void **state)
     struct bench *b = *state;
     b->disk[0]->hold = true;
     command28(b, PRIMARY, 0, 0x40, 0, 200);
-    ide_drain(b->r->dev);
+    bench_drain(b);
     assert_int_equal(in8(b, PRIMARY + STATUS), READY);
     assert_int_equal(b->disk[0]->flushes, 1);
     assert_int_equal(b->disk[1]->flushes, 1);
@@ -459,7 +459,7 @@ static void drain_flushes(void **state)
     assert_int_equal(b->disk[3]->flushes, 1);
     b->disk[1]->fail = -EIO;
     b->disk[1]->fail_op = BLOCK_FLUSH;
-    ide_drain(b->r->dev);
+    bench_drain(b);
     assert_int_equal(b->r->log_lines, 1);
 }
 
@@ -644,12 +644,12 @@ static void random_event(struct bench *b, uint64_t *seed)
 {
     switch (next_random(seed) % 6) {
     case 0:
-        if (ide_eject(b->r->dev, "ide-5632", next_random(seed) & 1) == 0)
+        if (bench_eject(b, "ide-5632", next_random(seed) & 1) == 0)
             b->closed[2] = true;
         break;
     case 1: {
         struct rig_disk *disk = bench_image(b, CD_BYTES, NULL);
-        if (ide_change_medium(b->r->dev, "ide-5632", next_random(seed) & 1, &disk->block))
+        if (bench_change(b, "ide-5632", next_random(seed) & 1, &disk->block))
             block_close(&disk->block);
         b->closed[2] = true; /* the test's pointer is of no use now */
         b->disk[2] = NULL;
@@ -657,7 +657,7 @@ static void random_event(struct bench *b, uint64_t *seed)
     }
     case 2:
     case 3:
-        ide_drain(b->r->dev);
+        bench_drain(b);
         rig_save(b->r);
         assert_int_equal(rig_restore(b->r), 0);
         break;
@@ -668,7 +668,7 @@ static void random_event(struct bench *b, uint64_t *seed)
         break;
     case 5:
         if (next_random(seed) % 8 == 0)
-            ide_unplug_disks(b->r->dev, next_random(seed) & 1);
+            bench_unplug(b, next_random(seed) & 1);
         break;
     }
 }
@@ -686,7 +686,7 @@ static void mutated_snapshots(void **state)
         }
         for (unsigned i = 0; i < 60; i++)
             random_step(b, &seed);
-        ide_drain(b->r->dev);
+        bench_drain(b);
         rig_save(b->r);
         for (unsigned i = 0; i < 1 + round % 3; i++) {
             const struct snap_field *fields = b->r->dev->desc->fields;

@@ -4,7 +4,7 @@
 static struct vga_mode mode_of(struct rig *r)
 {
     struct vga_mode mode;
-    vga_get_mode(r->dev, &mode);
+    get_mode(r, &mode);
     return mode;
 }
 
@@ -184,7 +184,7 @@ static void cve_2018_5683_text_rows_behind_the_end(void **state)
     set(r, CR, 0x09, 0);
     set(r, CR, 0x01, 0x4f);
     set(r, CR, 0x08, 0);
-    vga_get_mode(r->dev, &mode);
+    get_mode(r, &mode);
     assert_int_equal(mode.cell_height, 1);
     assert_int_equal(mode.start, 0x3fffc);
     assert_int_equal(mode.wrap_bytes, 0x40000);

@@ -203,12 +203,12 @@ static void cve_2016_3712_vga_registers_behind_vbe(void **state)
     uint32_t seed = 3712;
     vbe_mode(r, 640, 400, 16, NOCLEAR);
     set_vbe(r, Y_OFFSET, 100);
-    vga_get_mode(r->dev, &before);
+    get_mode(r, &before);
     for (unsigned i = 0; i < 5000; i++) {
         uint16_t port = (const uint16_t[]){ CR, SR, GR }[next_random(&seed) % 3];
         set(r, port, (uint8_t)(next_random(&seed) % 0x1a), (uint8_t)next_random(&seed));
         set_ar(r, (uint8_t)(next_random(&seed) % 0x15), (uint8_t)next_random(&seed));
-        vga_get_mode(r->dev, &after);
+        get_mode(r, &after);
         assert_same_mode(&before, &after);
         rig_mmio_write(r, 0xa0000 + next_random(&seed) % 0x20000, 8, UINT64_MAX);
     }

@@ -146,7 +146,7 @@ static void byte_order(void **state)
     assert_int_equal(rig_mmio_read(r, VGA_BAR2 + 0x600, 8), 0x1e1e1e1e00000008);
     vbe_mode(r, 320, 200, 32, 0);
     rig_mmio_write(r, VGA_BAR2 + 0x604, 4, 0xbebebebe);
-    vga_get_mode(r->dev, &mode);
+    get_mode(r, &mode);
     assert_true(mode.big_endian);
     rig_mmio_write(r, VGA_BAR2 + 0x604, 4, 0x12345678);
     rig_mmio_write(r, VGA_BAR2 + 0x604, 2, 0x1e1e);
@@ -265,11 +265,11 @@ static void snapshot_of_a_vbe_mode(void **state)
     vbe_mode(r, 640, 400, 16, LFB);
     set_vbe(r, BANK, 3);
     set_vbe(r, Y_OFFSET, 50);
-    vga_get_mode(r->dev, &before);
+    get_mode(r, &before);
     r->vram[0] = 0x99;
     rig_save(r);
     assert_int_equal(rig_restore(r), 0);
-    vga_get_mode(r->dev, &after);
+    get_mode(r, &after);
     assert_same_mode(&before, &after);
     assert_int_equal(get_vbe(r, BANK), 3);
     assert_int_equal(r->vram[0], 0x99); /* came with the guest's memory */

@@ -134,11 +134,18 @@ static inline void legacy_mode(struct rig *r, const struct vga_regs *regs)
     set_ar(r, 0x13, regs->ar13);
 }
 
+/* An event of the fuzz target, too. */
+static inline void get_mode(struct rig *r, struct vga_mode *mode)
+{
+    rig_note(r, "op 0x0d");
+    vga_get_mode(r->dev, mode);
+}
+
 /* What vga.h promises about every mode. */
 static inline void assert_mode_in_vram(struct rig *r)
 {
     struct vga_mode mode;
-    vga_get_mode(r->dev, &mode);
+    get_mode(r, &mode);
     assert_true(mode.scale_x >= 1 && mode.scale_y >= 1 && mode.bank_lines >= 1);
     if (mode.kind == VGA_MODE_BLANK)
         return;

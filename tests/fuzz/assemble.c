@@ -255,6 +255,12 @@ static void move(struct assembler *a, long dx, long dy, long wheel, unsigned but
     put(a, (uint64_t)(far ? dy / 256 : dy), 1);
 }
 
+/* Without the prefix's bits that all extended keys have. */
+static void put_key(struct assembler *a, uint64_t code, uint64_t down)
+{
+    put(a, (code & 0x1ff) | (code & 0xe000 ? 0x4000u : 0) | (down & 1) << 15, 2);
+}
+
 static void poke(struct assembler *a, const char *field, uint64_t i, uint64_t val)
 {
     unsigned bytes = 0;
@@ -378,7 +384,7 @@ static bool world_word(struct assembler *a, char *const *w)
         move(a, (long)number(w, 1), (long)number(w, 2), (long)number(w, 3), (unsigned)number(w, 4));
     else if (!strcmp(w[0], "key")) {
         op(a, KEY);
-        put(a, number(w, 1) | number(w, 2) << 15, 2);
+        put_key(a, number(w, 1), number(w, 2));
     } else {
         return false;
     }

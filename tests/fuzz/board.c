@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Tasks that start one another at one moment of virtual time, and snapshots of one input. */
-enum { MAX_ROUNDS = 20000, MAX_SAVES = 2, MAX_POKES = 16 };
+enum { MAX_ROUNDS = 20000, MAX_SAVES = 2, MAX_POKES = 64 };
 
 /* Every input begins at a multiple of it. */
 #define PERIOD_NS (8 * NS_PER_S)

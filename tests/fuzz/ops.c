@@ -161,8 +161,9 @@ static void input_event(struct ops *o, bool key)
     const struct input *input = &o->b->m.input;
     if (key) {
         uint16_t code = (uint16_t)fuzz_le(&o->in, 2);
+        /* e0xx and e1xx begin with the same bits as the mark of a key that goes down */
         if (input->keyboard)
-            input->keyboard->key(input->keyboard_opaque, code & 0x7fff, code >> 15);
+            input->keyboard->key(input->keyboard_opaque, code & 0x4000 ? 0xe000 | (code & 0x1ff) : code & 0x3fff, code >> 15);
         return;
     }
     uint8_t buttons = fuzz_u8(&o->in);

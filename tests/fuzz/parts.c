@@ -87,12 +87,16 @@ static int create_i8042(struct fuzz_board *b, struct device **out)
 static const struct fuzz_range ide_ports[] = { { 0x1f0, 8 }, { 0x3f6, 1 }, { FUZZ_BM_BASE, 16 }, { 0x170, 8 }, { 0x376, 1 } };
 static const uint8_t ide_functions[] = { DEVFN_IDE };
 
-/* Letters: d a disk, D one that needs 48 bits, r a read-only one, c a CD-ROM, e an empty drive, - nothing. */
+static void tray_moved(void *opaque, const char *id, bool open)
+{
+}
+
+/* Letters: d a disk, D one that needs 48 bits and can't discard, r a read-only one, c a CD-ROM, e an empty drive, - nothing. */
 static int create_ide(struct fuzz_board *b, struct device **out, const char *drives)
 {
     static const char *const ids[] = { "ide-768", "ide-832", "ide-5632", "ide-5696" };
     struct ide_piix3_config config = { .id = "ide", .loop = &b->loop, .ports = &b->m.ports, .pci = &b->m.pci,
-                                       .devfn = DEVFN_IDE, .mem = &b->m.mem,
+                                       .devfn = DEVFN_IDE, .mem = &b->m.mem, .tray_moved = tray_moved,
                                        .irq = { irq_isa(&b->m.irqs, 14), irq_isa(&b->m.irqs, 15) } };
     int err = 0;
     for (unsigned i = 0; i < IDE_DRIVES && !err; i++) {
@@ -100,6 +104,8 @@ static int create_ide(struct fuzz_board *b, struct device **out, const char *dri
         *d = (struct ide_drive_config){ .present = drives[i] != '-', .cdrom = drives[i] == 'c' || drives[i] == 'e', .id = ids[i] };
         if (d->present && drives[i] != 'e')
             err = fuzz_disk_open(b, drives[i] == 'D' ? 160 * GIB : d->cdrom ? 4 * MIB : 8 * MIB, drives[i] == 'r' || d->cdrom, &d->block);
+        if (d->block)
+            d->block->discard = drives[i] != 'D';
     }
     if (!err)
         err = ide_piix3_create(&config, out);
@@ -126,15 +132,25 @@ static void ide_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
 {
     static const char *const ids[] = { "ide-768", "ide-832", "ide-5632", "ide-5696" };
     const char *id = ids[fuzz_u8(in) % ARRAY_SIZE(ids)];
+    /* Nothing, a CD, a DVD, one that ends within a sector, one that can't be read in CD-ROM's units. */
+    static const struct {
+        uint64_t bytes;
+        uint32_t sector_bytes;
+    } media[] = { { 0, 512 }, { 4 * MIB, 512 }, { 5 * GIB, 512 }, { 5 * 1024 + 512, 512 }, { 4 * MIB, 4096 } };
     struct ide_drive_info info;
     struct block *block;
+    unsigned n;
     b->spoiled |= kind < 5;
     switch (kind) {
     case 0: fuzz_any(ide_eject(b->dev, id, false)); break;
     case 1: fuzz_any(ide_eject(b->dev, id, true)); break;
     case 2:
     case 3:
-        if (fuzz_disk_open(b, fuzz_u8(in) & 1 ? 4 * MIB : 0, true, &block) == 0 && ide_change_medium(b->dev, id, kind == 3, block))
+        n = fuzz_u8(in) % ARRAY_SIZE(media);
+        if (fuzz_disk_open(b, media[n].bytes, true, &block))
+            break;
+        block->sector_bytes = media[n].sector_bytes;
+        if (ide_change_medium(b->dev, id, kind == 3, block))
             block_close(block);
         break;
     case 4: ide_unplug_disks(b->dev, fuzz_u8(in) & 1); break;
