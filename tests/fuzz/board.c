@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* Tasks that start one another at one moment of virtual time, and snapshots of one input. */
 enum { MAX_ROUNDS = 20000, MAX_SAVES = 2, MAX_POKES = 64 };
@@ -172,7 +173,7 @@ static void poke_field(const struct device *dev, struct snap_buf *record, struct
 
 void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields)
 {
-    struct snap_buf record = { 0 };
+    struct snap_buf record = { 0 }, good = { 0 };
     struct device *dev = b->m.devices.first;
     if (b->pokes == MAX_POKES)
         return;
@@ -181,6 +182,7 @@ void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields)
     for (unsigned n = fuzz_u8(in) % FUZZ_MAX_DEVICES; n > 0 && dev->next; n--)
         dev = dev->next;
     save(dev, &record);
+    save(dev, &good);
     for (unsigned n = fuzz_u8(in) % 8; n > 0; n--) {
         if (fields)
             poke_field(dev, &record, in);
@@ -194,10 +196,11 @@ void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields)
     if (snapshot_restore_device(dev, &record, NULL) == 0) {
         save(dev, &record); /* must be readable in full */
         must_restore(dev, &record);
-    } else if (dev->desc->reset) {
-        dev->desc->reset(dev); /* a refused state never runs */
+    } else {
+        must_restore(dev, &good); /* a refused state never runs */
     }
     snap_buf_free(&record);
+    snap_buf_free(&good);
 }
 
 /* --- Life between inputs --- */
@@ -216,22 +219,33 @@ void fuzz_board_ready(struct fuzz_board *b)
     mem_set_dirty_log(&m->mem, true); /* so that RAM is cleaned where devices wrote too */
     sim_serve(b->sim, &(struct ioreq_config){ .ports = &m->ports, .memory = &m->memory, .pci = &m->pci, .mem = &m->mem,
                           .log = &b->log });
-    for (struct device *dev = m->devices.first; dev; dev = dev->next) {
+    for (struct device *dev = m->devices.first; dev && fuzz_check_reset; dev = dev->next) {
         if (n == FUZZ_MAX_DEVICES)
             fuzz_bug("more than %d devices", FUZZ_MAX_DEVICES);
-        if (fuzz_check_reset || survives_reset(dev))
-            save(dev, &b->first[n]);
-        n++;
+        save(dev, &b->first[n++]);
     }
+    fuzz_heap_keep();
 }
 
-static void check_first_state(struct fuzz_board *b)
+/* A reset of all devices, and what firmware does then, come to the first state. */
+static void check_first_state(struct fuzz_board *b, void (*place)(struct fuzz_board *b))
 {
     struct snap_buf now = { 0 };
     unsigned n = 0;
+    /* What devices derive from time begins with the same phase. */
+    b->clock.now_ns += PERIOD_NS - b->clock.now_ns % PERIOD_NS;
+    for (unsigned i = 0; i < ARRAY_SIZE(b->pins); i++)
+        irq_set(&b->pins[i], false);
+    for (struct device *dev = b->m.devices.first; dev; dev = dev->next) {
+        if (dev->desc->reset)
+            dev->desc->reset(dev);
+    }
+    fuzz_board_settle(b);
+    if (place)
+        place(b);
     for (struct device *dev = b->m.devices.first; dev; dev = dev->next, n++) {
-        if (!strcmp(dev->desc->name, "ide-piix3"))
-            continue; /* its buffers keep what was in them */
+        if (survives_reset(dev) || !strcmp(dev->desc->name, "ide-piix3") || (b->m.platform && !strcmp(dev->desc->name, "pic")))
+            continue; /* IDE's buffers keep what was in them; the PIC sees edges of timers that are reset after it */
         save(dev, &now);
         must_match(dev, &b->first[n], &now, false);
     }
@@ -240,44 +254,24 @@ static void check_first_state(struct fuzz_board *b)
 
 bool fuzz_board_reset(struct fuzz_board *b, void (*place)(struct fuzz_board *b))
 {
-    unsigned n = 0;
     b->fail = 0;
     b->chr_limit = SIZE_MAX;
     if (b->hold)
         fuzz_disks_release(b);
-    if (b->spoiled)
-        return false;
     if (b->chr)
         b->chr->len = 0;
-    fuzz_board_settle(b);
-    /* Time can't go back under the devices' feet; but what they derive from it begins with the same phase. */
-    b->clock.now_ns += PERIOD_NS - b->clock.now_ns % PERIOD_NS;
-    for (unsigned i = 0; i < ARRAY_SIZE(b->pins); i++)
-        irq_set(&b->pins[i], false);
-    for (struct device *dev = b->m.devices.first; dev; dev = dev->next, n++) {
-        if (dev->desc->reset)
-            dev->desc->reset(dev);
-        dev->log_rate = (struct log_rate){ 0 };
-        b->first[n].pos = 0;
-        if (survives_reset(dev))
-            fuzz_any(snapshot_restore_device(dev, &b->first[n], NULL));
-    }
-    fuzz_board_settle(b);
-    if (b->vram_touched && b->m.vram)
-        memset(b->m.vram, 0, FUZZ_VRAM);
-    if (place)
-        place(b);
+    fuzz_board_settle(b); /* nothing is lost that was to happen */
+    if (fuzz_check_reset && !b->spoiled)
+        check_first_state(b, place);
+    if (b->vram_touched && b->m.vram && madvise(b->m.vram, FUZZ_VRAM, MADV_DONTNEED)) /* which makes zeros of it */
+        return false;
     sim_ram_clear(b->sim);
-    sim_reset(b->sim);
-    b->lazy = b->vram_touched = false;
-    b->saves = MAX_SAVES;
-    if (fuzz_check_reset)
-        check_first_state(b);
-    return true;
+    return fuzz_heap_restore();
 }
 
 void fuzz_board_finish(struct fuzz_board *b)
 {
+    fuzz_heap_forget();
     fuzz_disks_release(b);
     machine_destroy(&b->m);
     if (b->loop.tasks || b->loop.timers)

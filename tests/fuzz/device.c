@@ -6,12 +6,8 @@
 
 static struct fuzz_board *board;
 
-static struct fuzz_board *build(const struct fuzz_part *part)
+void fuzz_board_empty(struct fuzz_board *b)
 {
-    struct fuzz_board *b = calloc(1, sizeof(*b));
-    if (!b)
-        fuzz_bug("no memory");
-    fuzz_board_init(b);
     struct machine *m = &b->m;
     config_init(&b->config);
     b->config.ram_bytes = b->config.max_ram_below_4g = FUZZ_RAM;
@@ -22,13 +18,23 @@ static struct fuzz_board *build(const struct fuzz_part *part)
     pci_bus_init(&m->pci, &m->ports, &m->memory, &m->irqs);
     m->devices.log = m->log;
     m->vram_at = HV_VRAM_PARKED;
+}
+
+static struct fuzz_board *build(const struct fuzz_part *part)
+{
+    fuzz_heap_record();
+    struct fuzz_board *b = calloc(1, sizeof(*b));
+    if (!b)
+        fuzz_bug("no memory");
+    fuzz_board_init(b);
+    fuzz_board_empty(b);
     b->part = part;
     b->map = &part->map;
     int err = part->create(b, &b->dev);
     if (err)
         fuzz_bug("%s can't be made: %s", part->name, strerror(-err));
-    devices_add(&m->devices, b->dev);
-    devices_reset(&m->devices);
+    devices_add(&b->m.devices, b->dev);
+    devices_reset(&b->m.devices);
     if (part->place)
         part->place(b);
     fuzz_board_ready(b);

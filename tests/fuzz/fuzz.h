@@ -26,7 +26,7 @@ const struct fuzz_target *fuzz_target_find(const char *name);
 /* The n-th one, NULL behind the last. */
 const struct fuzz_target *fuzz_target_at(unsigned n);
 
-/* machine.c, device.c, parsers.c, servers.c */
+/* machine.c, device.c, parsers.c, servers.c, create.c, trace.c */
 void fuzz_machine_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_machine_finish(const struct fuzz_target *target);
 void fuzz_device_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
@@ -35,6 +35,9 @@ void fuzz_options_run(const struct fuzz_target *target, const uint8_t *data, siz
 void fuzz_json_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_qmp_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_qtest_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
+void fuzz_create_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
+void fuzz_trace_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
+void fuzz_trace_finish(const struct fuzz_target *target);
 
 /* Says what is wrong and aborts, so that the fuzzer keeps the input: for what no sanitizer sees. */
 _Noreturn void fuzz_bug(const char *format, ...) PRINTF_LIKE(1, 2);
@@ -133,7 +136,7 @@ struct fuzz_board {
     enum block_op fail_op;
     /* Of the present input. */
     bool lazy;          /* tasks wait for the next clock step */
-    bool spoiled;       /* a reset won't bring the first state back */
+    bool spoiled;       /* a reset of the devices won't bring the first state back */
     bool vram_touched;
     unsigned saves;     /* snapshots that may still be taken: they take long */
     unsigned pokes;     /* foreign ones so far: they take less */
@@ -142,9 +145,14 @@ struct fuzz_board {
 
 /* board.c: a board with nothing on it, in *b, which is zeroed. */
 void fuzz_board_init(struct fuzz_board *b);
+/* device.c: with its buses, but no device. */
+void fuzz_board_empty(struct fuzz_board *b);
 /* It has its devices and is in its first state: ready for inputs. */
 void fuzz_board_ready(struct fuzz_board *b);
-/* Back to the first state. False: it must be built anew. place redoes what firmware does. */
+/*
+ * Back to the first state. False: it must be built anew. The replay program also sees what a reset of the devices comes to; place
+ * redoes what firmware does then.
+ */
 bool fuzz_board_reset(struct fuzz_board *b, void (*place)(struct fuzz_board *b));
 /* Frees all but *b. */
 void fuzz_board_finish(struct fuzz_board *b);
@@ -163,6 +171,16 @@ int fuzz_chr_open(struct fuzz_board *b, struct chr **out);
 void fuzz_chr_feed(struct fuzz_board *b, const uint8_t *bytes, size_t len);
 /* Let requests that were held finish. */
 void fuzz_disks_release(struct fuzz_board *b);
+
+/* heap.c: blocks allocated from record() to keep() belong to the board; what they hold at keep() is put back by restore(). */
+void fuzz_heap_record(void);
+void fuzz_heap_keep(void);
+/* False: nothing is kept, or a block went away or stayed behind since then: build the board anew. */
+bool fuzz_heap_restore(void);
+/* Before the board is freed. */
+void fuzz_heap_forget(void);
+/* The nth allocation from now fails, counted from 1; 0: none will. */
+void fuzz_heap_fail(uint64_t nth);
 
 /* ops.c: do what the input says. */
 void fuzz_ops(struct fuzz_board *b, struct fuzz_in *in);
@@ -185,6 +203,11 @@ struct fuzz_part {
 /* parts.c; parts-legacy.c: what takes the hypervisor's part. */
 extern const struct fuzz_part fuzz_parts[], fuzz_legacy_parts[];
 extern const unsigned fuzz_nr_parts, fuzz_nr_legacy_parts;
+/* machine.c: a whole board, and one with its own interrupt controllers and timers. */
+extern const struct fuzz_part fuzz_machine_part, fuzz_platform_part;
+extern const struct fuzz_map fuzz_platform_map;
+/* odd.c: a device that can't be made, or is of a configuration that the board has not. b was initialised only. */
+void fuzz_odd_run(struct fuzz_board *b, struct fuzz_in *in);
 /* Place the BARs of those functions that are there, as a guest's firmware does. */
 void fuzz_place_bars(struct fuzz_board *b);
 

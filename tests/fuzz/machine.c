@@ -29,7 +29,7 @@ static const uint8_t functions[] = { PCI_DEVFN(0, 0), PCI_DEVFN(1, 0), PCI_DEVFN
                                      PCI_DEVFN(1, 3), PCI_DEVFN(2, 0), PCI_DEVFN(3, 0) };
 static const struct fuzz_map map = { ports, ARRAY_SIZE(ports) - NR_LEGACY_PORTS, memory, ARRAY_SIZE(memory) - NR_LEGACY_MEMORY,
                                      functions, ARRAY_SIZE(functions) };
-static const struct fuzz_map platform_map = { ports, ARRAY_SIZE(ports), memory, ARRAY_SIZE(memory), functions, ARRAY_SIZE(functions) };
+const struct fuzz_map fuzz_platform_map = { ports, ARRAY_SIZE(ports), memory, ARRAY_SIZE(memory), functions, ARRAY_SIZE(functions) };
 
 static struct fuzz_board *board; /* kept between inputs */
 
@@ -40,9 +40,13 @@ static int open_chr(struct host *host, const struct chr_config *config, struct c
 
 static int open_block(struct host *host, const struct block_open *open, struct block **out)
 {
-    if (!strcmp(open->path, "cd"))
+    if (!open->path || !strcmp(open->path, "cd"))
         return fuzz_disk_open(host->opaque, MIB, true, out);
     return fuzz_disk_open(host->opaque, strcmp(open->path, "huge") ? 8 * MIB : 160 * GIB, open->read_only, out);
+}
+
+static void close_fd(struct host *host, int fd)
+{
 }
 
 static int read_rom(struct host *host, const char *path, size_t max, uint8_t **data, size_t *len)
@@ -63,7 +67,7 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     char error[CONFIG_ERROR_BYTES] = "";
     struct qmp_block_info info;
     const char *id = ids[fuzz_u8(in) % ARRAY_SIZE(ids)];
-    b->spoiled |= kind < 4;
+    b->spoiled |= kind < 4 || kind == 15;
     switch (kind) {
     case 0: (void)machine_eject(&b->m, id, false, error); break;
     case 1: (void)machine_eject(&b->m, id, true, error); break;
@@ -73,6 +77,7 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     case 5: machine_drain(&b->m); break;
     case 6: (void)machine_block_info(&b->m, fuzz_u8(in) % 5, &info); break;
     case 7: mem_invalidate(&b->m.mem); break;
+    case 15: (void)machine_change_medium(&b->m, id, 1000, NULL, error); break; /* a descriptor */
     }
 }
 
@@ -81,7 +86,7 @@ static void platform_happened(struct fuzz_board *b, unsigned kind, struct fuzz_i
 {
     struct platform *p = b->m.platform;
     uint8_t n;
-    if (kind < 8) {
+    if (kind < 8 || kind == 15) {
         machine_event(b, kind, in);
         return;
     }
@@ -92,13 +97,14 @@ static void platform_happened(struct fuzz_board *b, unsigned kind, struct fuzz_i
     case 10: platform_isa(p, n & 0x1f, n & 0x80); break;
     case 11: platform_gsi(p, n & 0x3f, n & 0x80); break;
     case 12: fuzz_any(piix4_pm_cpu_add(b->m.pm, n)); break;
+    case 13: platform_link(p, n >> 5, n & 0x1f); break;
     default: sim_drive_pin(b->sim, n % SIM_PINS, n & 0x80); return;
     }
     b->spoiled |= kind >= 10; /* lines stay up, vCPUs stay */
 }
 
-static const struct fuzz_part machine_part = { .name = "machine", .event = machine_event };
-static const struct fuzz_part platform_part = { .name = "platform", .event = platform_happened };
+const struct fuzz_part fuzz_machine_part = { .name = "machine", .event = machine_event };
+const struct fuzz_part fuzz_platform_part = { .name = "platform", .event = platform_happened };
 
 /* Lines go to the board's own controllers, as in sim-main.c. */
 static void on_intx(void *platform, unsigned slot, unsigned pin, bool level)
@@ -132,6 +138,7 @@ static void configure(struct config *c)
 static struct fuzz_board *build(bool platform)
 {
     char error[CONFIG_ERROR_BYTES] = "";
+    fuzz_heap_record();
     struct fuzz_board *b = calloc(1, sizeof(*b));
     if (!b)
         fuzz_bug("no memory");
@@ -141,11 +148,11 @@ static struct fuzz_board *build(bool platform)
     b->m.pin_changed = platform ? sim_set_pin : NULL;
     b->m.pin_opaque = b->sim;
     b->host = (struct host){ .loop = &b->loop, .log = &b->log, .opaque = b, .chr_open = open_chr, .block_open = open_block,
-                             .read_file = read_rom };
+                             .read_file = read_rom, .close_fd = close_fd };
     if (machine_create(&b->m, error))
         fuzz_bug("no machine: %s", error);
-    b->map = platform ? &platform_map : &map;
-    b->part = platform ? &platform_part : &machine_part;
+    b->map = platform ? &fuzz_platform_map : &map;
+    b->part = platform ? &fuzz_platform_part : &fuzz_machine_part;
     if (platform)
         sim_set_controllers(b->sim, &(struct sim_controllers){ platform_isa, on_intx, on_link, b->m.platform });
     fuzz_place_bars(b);
