@@ -28,12 +28,19 @@ static const char *const rom_names[ROM_NAMES] = { NULL, "/srv/vga.rom", "", "vga
 
 struct world {
     struct fuzz_board board;
+    const struct hv_ops *real; /* the hypervisor's */
+    struct hv_ops ops;         /* the same, some of which fail */
+    uint8_t refused;           /* bit per kind of call */
     unsigned rom;         /* what the ROM file is like */
     unsigned bad_chrs;    /* bit per serial port: can't be opened */
     unsigned opened;
 };
 
 /* --- The host --- */
+
+static void close_fd(struct host *host, int fd)
+{
+}
 
 static int open_chr(struct host *host, const struct chr_config *config, struct chr **out)
 {
@@ -70,6 +77,83 @@ static int read_rom(struct host *host, const char *path, size_t max, uint8_t **d
         (*data)[2] = (uint8_t)(*len / 512);
     }
     return 0;
+}
+
+/* --- A hypervisor that refuses --- */
+
+enum { NO_PORTS = 1, NO_MEMORY = 2, NO_FUNCTION = 4, NO_VRAM_MOVE = 8, NO_SHUTDOWN = 16, NO_SLEEP = 32, NO_VRAM = 64, HAS_CALLBACKS = 128 };
+
+static struct world *the_world; /* calls of the hypervisor know nothing else */
+
+static bool refuse(unsigned what)
+{
+    return the_world->refused & what;
+}
+
+static int port_range(struct hv *hv, uint64_t first, uint64_t last, bool claim)
+{
+    return refuse(NO_PORTS) ? -EPERM : the_world->real->port_range(hv, first, last, claim);
+}
+
+static int mmio_range(struct hv *hv, uint64_t first, uint64_t last, bool claim)
+{
+    return refuse(NO_MEMORY) ? -EPERM : the_world->real->mmio_range(hv, first, last, claim);
+}
+
+static int pci_function(struct hv *hv, uint8_t devfn, bool claim)
+{
+    return refuse(NO_FUNCTION) ? -EPERM : the_world->real->pci_function(hv, devfn, claim);
+}
+
+static int vram_create(struct hv *hv, size_t nr, void **ptr)
+{
+    return refuse(NO_VRAM) ? -ENOMEM : the_world->real->vram_create(hv, nr, ptr);
+}
+
+static int vram_move(struct hv *hv, uint64_t first)
+{
+    return refuse(NO_VRAM_MOVE) ? -EPERM : the_world->real->vram_move(hv, first);
+}
+
+static int shut_down(struct hv *hv, enum hv_shutdown reason)
+{
+    return refuse(NO_SHUTDOWN) ? -EPERM : the_world->real->shutdown(hv, reason);
+}
+
+static int set_s_state(struct hv *hv, unsigned state)
+{
+    return refuse(NO_SLEEP) ? -EPERM : the_world->real->set_s_state(hv, state);
+}
+
+static void power(void *opaque, enum hv_shutdown reason)
+{
+}
+
+static void asleep(void *opaque)
+{
+}
+
+static void tray_moved(void *opaque, const char *id, bool open)
+{
+}
+
+static void world_init(struct world *w)
+{
+    struct fuzz_board *b = &w->board;
+    fuzz_board_init(b);
+    w->real = b->m.hv->ops;
+    w->ops = *w->real;
+    w->ops.port_range = port_range;
+    w->ops.mmio_range = mmio_range;
+    w->ops.pci_function = pci_function;
+    w->ops.vram_create = vram_create;
+    w->ops.vram_move = vram_move;
+    w->ops.shutdown = shut_down;
+    w->ops.set_s_state = set_s_state;
+    b->m.hv->ops = &w->ops;
+    b->host = (struct host){ .loop = &b->loop, .log = &b->log, .opaque = w, .chr_open = open_chr, .block_open = open_block,
+                             .read_file = read_rom, .close_fd = close_fd };
+    the_world = w;
 }
 
 /* --- The configuration --- */
@@ -140,34 +224,45 @@ static void check_refusal(struct fuzz_board *b, int err, const char *error)
         fuzz_bug("create: a machine that could not be made left something");
 }
 
+static void make_machine(struct world *w, struct fuzz_in *in)
+{
+    struct fuzz_board *b = &w->board;
+    char error[CONFIG_ERROR_BYTES] = "";
+    configure(&b->config, in);
+    w->rom = fuzz_u8(in);
+    w->bad_chrs = fuzz_u8(in);
+    uint64_t fail = fuzz_u8(in);
+    w->refused = fuzz_u8(in);
+    b->m.pin_changed = b->config.platform ? sim_set_pin : NULL;
+    b->m.pin_opaque = b->sim;
+    b->m.power = w->refused & HAS_CALLBACKS ? power : NULL;
+    b->m.sleep = w->refused & HAS_CALLBACKS ? asleep : NULL;
+    b->m.tray_moved = w->refused & HAS_CALLBACKS ? tray_moved : NULL;
+    b->map = &fuzz_platform_part.map;
+    b->part = b->config.platform && !b->config.no_acpi ? &fuzz_platform_part : &fuzz_machine_part;
+    if (config_check(&b->config, error))
+        return;
+    fuzz_heap_fail(fail);
+    int err = machine_create(&b->m, error);
+    fuzz_heap_fail(0);
+    if (err)
+        check_refusal(b, err, error);
+    else
+        live(b, in);
+}
+
 void fuzz_create_run(const struct fuzz_target *target, const uint8_t *data, size_t len)
 {
     struct fuzz_in in = { data, data + len };
-    char error[CONFIG_ERROR_BYTES] = "";
     struct world *w = calloc(1, sizeof(*w));
     if (!w)
         fuzz_bug("no memory");
-    struct fuzz_board *b = &w->board;
-    fuzz_board_init(b);
-    configure(&b->config, &in);
-    w->rom = fuzz_u8(&in);
-    w->bad_chrs = fuzz_u8(&in);
-    uint64_t fail = fuzz_u8(&in);
-    b->host = (struct host){ .loop = &b->loop, .log = &b->log, .opaque = w, .chr_open = open_chr, .block_open = open_block,
-                             .read_file = read_rom };
-    b->m.pin_changed = b->config.platform ? sim_set_pin : NULL;
-    b->m.pin_opaque = b->sim;
-    b->map = &fuzz_platform_map;
-    if (config_check(&b->config, error) == 0) {
-        fuzz_heap_fail(fail);
-        int err = machine_create(&b->m, error);
-        fuzz_heap_fail(0);
-        if (err)
-            check_refusal(b, err, error);
-        else
-            live(b, &in);
-    }
-    fuzz_board_finish(b);
-    config_free(&b->config);
+    world_init(w);
+    if (fuzz_u8(&in) & 1)
+        fuzz_odd_run(&w->board, &in);
+    else
+        make_machine(w, &in);
+    fuzz_board_finish(&w->board);
+    config_free(&w->board.config);
     free(w);
 }
