@@ -248,7 +248,7 @@ static int create_dma(struct fuzz_board *b, struct device **out)
     return dma8237_create(&(struct dma8237_config){ .id = "dma8237", .ports = &b->m.ports }, out);
 }
 
-/* The device on a channel asks, looks, and says how much it moved. */
+/* The device on a channel asks, looks, transfers, or says how much it moved. */
 static void dma_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
 {
     unsigned channel = kind & 7;
@@ -260,8 +260,12 @@ static void dma_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
     uint32_t units = (uint32_t)fuzz_le(in, 2);
     if (c.units == 0 || c.units > 65536 || c.addr > 0xffffff)
         fuzz_bug("dma8237: channel %u: %u units at %x", channel, c.units, c.addr);
-    if (c.ready)
+    if (units & 1) {
+        uint8_t buf[1024] = { 0 };
+        (void)dma8237_transfer(b->dev, channel, &b->m.mem, buf, units % (sizeof(buf) + 1));
+    } else if (c.ready) {
         (void)dma8237_advance(b->dev, channel, units < c.units ? units : c.units);
+    }
 }
 
 /* --- CMOS --- */
