@@ -51,7 +51,7 @@ static int open_chr(struct host *host, const struct chr_config *config, struct c
 static int open_block(struct host *host, const struct block_open *open, struct block **out)
 {
     struct world *w = host->opaque;
-    for (unsigned i = 0; i < PATHS; i++) {
+    for (unsigned i = 0; open->path && i < PATHS; i++) {
         if (!strcmp(open->path, disks[i].path))
             return disks[i].err ? disks[i].err : fuzz_disk_open(&w->board, disks[i].bytes, open->read_only, out);
     }
