@@ -18,8 +18,7 @@ struct fuzz_target {
     void (*run)(const struct fuzz_target *target, const uint8_t *data, size_t len);
     /* Frees what was kept between inputs. NULL: nothing is. */
     void (*finish)(const struct fuzz_target *target);
-    const struct fuzz_part *part; /* of a device target */
-    bool platform;                /* machine: with interrupt controllers and timers of its own */
+    const struct fuzz_part *part; /* of a target with a board */
 };
 
 const struct fuzz_target *fuzz_target_find(const char *name);
@@ -205,7 +204,6 @@ extern const struct fuzz_part fuzz_parts[], fuzz_legacy_parts[];
 extern const unsigned fuzz_nr_parts, fuzz_nr_legacy_parts;
 /* machine.c: a whole board, and one with its own interrupt controllers and timers. */
 extern const struct fuzz_part fuzz_machine_part, fuzz_platform_part;
-extern const struct fuzz_map fuzz_platform_map;
 /* odd.c: a device that can't be made, or is of a configuration that the board has not. b was initialised only. */
 void fuzz_odd_run(struct fuzz_board *b, struct fuzz_in *in);
 /* Place the BARs of those functions that are there, as a guest's firmware does. */

@@ -27,10 +27,6 @@ static const struct fuzz_range memory[] = {
 };
 static const uint8_t functions[] = { PCI_DEVFN(0, 0), PCI_DEVFN(1, 0), PCI_DEVFN(1, 1),
                                      PCI_DEVFN(1, 3), PCI_DEVFN(2, 0), PCI_DEVFN(3, 0) };
-static const struct fuzz_map map = { ports, ARRAY_SIZE(ports) - NR_LEGACY_PORTS, memory, ARRAY_SIZE(memory) - NR_LEGACY_MEMORY,
-                                     functions, ARRAY_SIZE(functions) };
-const struct fuzz_map fuzz_platform_map = { ports, ARRAY_SIZE(ports), memory, ARRAY_SIZE(memory), functions, ARRAY_SIZE(functions) };
-
 static struct fuzz_board *board; /* kept between inputs */
 
 static int open_chr(struct host *host, const struct chr_config *config, struct chr **out)
@@ -103,8 +99,14 @@ static void platform_happened(struct fuzz_board *b, unsigned kind, struct fuzz_i
     b->spoiled |= kind >= 10; /* lines stay up, vCPUs stay */
 }
 
-const struct fuzz_part fuzz_machine_part = { .name = "machine", .event = machine_event };
-const struct fuzz_part fuzz_platform_part = { .name = "platform", .event = platform_happened };
+const struct fuzz_part fuzz_machine_part = {
+    .name = "machine", .event = machine_event,
+    .map = { ports, ARRAY_SIZE(ports) - NR_LEGACY_PORTS, memory, ARRAY_SIZE(memory) - NR_LEGACY_MEMORY, functions, ARRAY_SIZE(functions) },
+};
+const struct fuzz_part fuzz_platform_part = {
+    .name = "platform", .event = platform_happened,
+    .map = { ports, ARRAY_SIZE(ports), memory, ARRAY_SIZE(memory), functions, ARRAY_SIZE(functions) },
+};
 
 /* Lines go to the board's own controllers, as in sim-main.c. */
 static void on_intx(void *platform, unsigned slot, unsigned pin, bool level)
@@ -135,8 +137,9 @@ static void configure(struct config *c)
     c->nr_serials = 1;
 }
 
-static struct fuzz_board *build(bool platform)
+static struct fuzz_board *build(const struct fuzz_part *part)
 {
+    bool platform = part == &fuzz_platform_part;
     char error[CONFIG_ERROR_BYTES] = "";
     fuzz_heap_record();
     struct fuzz_board *b = calloc(1, sizeof(*b));
@@ -151,8 +154,8 @@ static struct fuzz_board *build(bool platform)
                              .read_file = read_rom, .close_fd = close_fd };
     if (machine_create(&b->m, error))
         fuzz_bug("no machine: %s", error);
-    b->map = platform ? &fuzz_platform_map : &map;
-    b->part = platform ? &fuzz_platform_part : &fuzz_machine_part;
+    b->map = &part->map;
+    b->part = part;
     if (platform)
         sim_set_controllers(b->sim, &(struct sim_controllers){ platform_isa, on_intx, on_link, b->m.platform });
     fuzz_place_bars(b);
@@ -170,7 +173,7 @@ void fuzz_machine_run(const struct fuzz_target *target, const uint8_t *data, siz
 {
     struct fuzz_in in = { data, data + len };
     if (!board)
-        board = build(target->platform);
+        board = build(target->part);
     fuzz_ops(board, &in);
     board->spoiled |= was_unplugged(board);
     if (!fuzz_board_reset(board, fuzz_place_bars))

@@ -4,8 +4,10 @@
 #include <string.h>
 
 static const struct fuzz_target others[] = {
-    { .name = "machine", .run = fuzz_machine_run, .finish = fuzz_machine_finish },
-    { .name = "platform", .run = fuzz_machine_run, .finish = fuzz_machine_finish, .platform = true },
+    { .name = "machine", .run = fuzz_machine_run, .finish = fuzz_machine_finish, .part = &fuzz_machine_part },
+    { .name = "platform", .run = fuzz_machine_run, .finish = fuzz_machine_finish, .part = &fuzz_platform_part },
+    { .name = "create", .run = fuzz_create_run },
+    { .name = "trace", .run = fuzz_trace_run, .finish = fuzz_trace_finish },
     { .name = "options", .run = fuzz_options_run },
     { .name = "json", .run = fuzz_json_run },
     { .name = "qmp", .run = fuzz_qmp_run },
