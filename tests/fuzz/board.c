@@ -65,12 +65,16 @@ static void save(const struct device *dev, struct snap_buf *out)
         fuzz_bug("no memory for a snapshot");
 }
 
+static void reset(struct device *dev)
+{
+    if (dev->desc->reset)
+        dev->desc->reset(dev);
+}
+
 static void must_restore(struct device *dev, struct snap_buf *record)
 {
     const char *field = NULL;
     record->pos = 0;
-    if (dev->desc->reset)
-        dev->desc->reset(dev);
     int err = snapshot_restore_device(dev, record, &field);
     if (err)
         fuzz_bug("%s refuses its own snapshot: %s, field %s", dev->id, strerror(-err), field ? field : "unknown");
@@ -119,6 +123,7 @@ void fuzz_board_roundtrip(struct fuzz_board *b)
     quiesce(b);
     for (struct device *dev = b->m.devices.first; dev; dev = dev->next)
         save(dev, &before[n++]);
+    devices_reset(&b->m.devices); /* all of them first, as in a new process: lines that one drops are another's inputs */
     n = 0;
     for (struct device *dev = b->m.devices.first; dev; dev = dev->next)
         must_restore(dev, &before[n++]);
@@ -190,13 +195,14 @@ void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields)
             poke_bytes(&record, in);
     }
     b->spoiled = true;
-    if (dev->desc->reset)
-        dev->desc->reset(dev);
+    reset(dev);
     record.pos = 0;
     if (snapshot_restore_device(dev, &record, NULL) == 0) {
         save(dev, &record); /* must be readable in full */
+        reset(dev);
         must_restore(dev, &record);
     } else {
+        reset(dev);
         must_restore(dev, &good); /* a refused state never runs */
     }
     snap_buf_free(&record);
