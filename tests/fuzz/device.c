@@ -46,6 +46,7 @@ void fuzz_device_run(const struct fuzz_target *target, const uint8_t *data, size
     struct fuzz_in in = { data, data + len };
     if (!board)
         board = build(target->part);
+    fuzz_heap_run();
     fuzz_ops(board, &in);
     if (!fuzz_board_reset(board, target->part->place))
         fuzz_device_finish(target);

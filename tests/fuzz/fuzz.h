@@ -171,10 +171,12 @@ void fuzz_chr_feed(struct fuzz_board *b, const uint8_t *bytes, size_t len);
 /* Let requests that were held finish. */
 void fuzz_disks_release(struct fuzz_board *b);
 
-/* heap.c: blocks allocated from record() to keep() belong to the board; what they hold at keep() is put back by restore(). */
+/* heap.c: blocks allocated from record() to keep() are the board's; what they hold then is put back at the end of each input. */
 void fuzz_heap_record(void);
 void fuzz_heap_keep(void);
-/* False: nothing is kept, or a block went away or stayed behind since then: build the board anew. */
+/* An input begins. */
+void fuzz_heap_run(void);
+/* It is over. False: build the board anew, as nothing is kept or the replay program wants to see the leaks of what the input opened. */
 bool fuzz_heap_restore(void);
 /* Before the board is freed. */
 void fuzz_heap_forget(void);

@@ -1,10 +1,12 @@
 /*
  * The heap under a kept board: what its blocks held once is put back after each input, and an allocation can be made to fail. The
  * programs are linked with --wrap for these calls, so that all objects of thindm come here, and the sanitizer's allocator behind
- * it still guards every block.
+ * it still guards every block. A block of the board that an input frees is poisoned until it is put back; what an input
+ * allocates and doesn't free goes with the input.
  */
 #include "fuzz.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,26 +15,28 @@
  * long. Its ends may be state that happens to be zero.
  */
 enum { BUFFER_BYTES = 64 << 10, BUFFER_END_BYTES = 8 << 10 };
-enum { MAX_BLOCKS = 256, CHUNK_BYTES = 1024, MAX_CHUNKS = 4096 };
+enum { MAX_BLOCKS = 256, MAX_OTHERS = 64, CHUNK_BYTES = 1024, MAX_CHUNKS = 1024 };
 
 struct kept_block {
-    uint8_t *at, *image;
-    size_t bytes;
-};
-
-struct chunk {
     uint8_t *at;
-    const uint8_t *image;
     size_t bytes;
+    bool freed; /* by the present input */
 };
 
 static struct {
+    enum { HEAP_IDLE, HEAP_RECORDS, HEAP_KEPT, HEAP_RUNS } state;
     struct kept_block blocks[MAX_BLOCKS];
-    struct chunk chunks[MAX_CHUNKS];
-    unsigned nr_blocks, nr_chunks;
-    bool recording, kept;
-    bool changed;     /* since the images were taken a block of the board went away */
-    size_t others;    /* blocks allocated since then that are still there */
+    unsigned nr_blocks;
+    /* Pieces of them, with what they held. */
+    struct chunk {
+        uint8_t *at;
+        size_t bytes;
+    } chunks[MAX_CHUNKS];
+    uint8_t images[MAX_CHUNKS][CHUNK_BYTES];
+    unsigned nr_chunks;
+    void *others[MAX_OTHERS]; /* allocated by the present input */
+    unsigned nr_others;
+    bool too_many, any_freed;
     uint64_t fail_at; /* the allocation that fails, counted from 1; 0: none */
 } heap;
 
@@ -55,28 +59,36 @@ static bool fails(void)
 
 static void *came(void *at, size_t bytes)
 {
-    if (at && heap.kept)
-        heap.others++;
-    if (!at || !heap.recording)
-        return at;
-    if (heap.nr_blocks == MAX_BLOCKS)
-        fuzz_bug("a board of more than %d blocks", MAX_BLOCKS);
-    heap.blocks[heap.nr_blocks++] = (struct kept_block){ .at = at, .bytes = bytes };
+    if (at && heap.state == HEAP_RECORDS) {
+        if (heap.nr_blocks == MAX_BLOCKS)
+            fuzz_bug("a board of more than %d blocks", MAX_BLOCKS);
+        heap.blocks[heap.nr_blocks++] = (struct kept_block){ .at = at, .bytes = bytes };
+    }
+    if (at && heap.state == HEAP_RUNS) {
+        if (heap.nr_others < MAX_OTHERS)
+            heap.others[heap.nr_others++] = at;
+        else
+            heap.too_many = true;
+    }
     return at;
 }
 
-static void goes(const void *at)
+static struct kept_block *find(const void *at)
 {
-    unsigned i = 0;
-    if (!at || (!heap.recording && !heap.kept))
-        return;
-    while (i < heap.nr_blocks && heap.blocks[i].at != at)
-        i++;
-    if (heap.kept) {
-        heap.changed |= i < heap.nr_blocks;
-        heap.others -= i == heap.nr_blocks;
-    } else if (i < heap.nr_blocks) {
-        heap.blocks[i] = heap.blocks[--heap.nr_blocks];
+    for (unsigned i = 0; at && heap.state != HEAP_IDLE && i < heap.nr_blocks; i++) {
+        if (heap.blocks[i].at == at)
+            return &heap.blocks[i];
+    }
+    return NULL;
+}
+
+static void forget_other(const void *at)
+{
+    for (unsigned i = 0; i < heap.nr_others; i++) {
+        if (heap.others[i] == at) {
+            heap.others[i] = heap.others[--heap.nr_others];
+            return;
+        }
     }
 }
 
@@ -90,20 +102,37 @@ void *__wrap_calloc(size_t nr, size_t bytes)
     return fails() ? NULL : came(__real_calloc(nr, bytes), nr * bytes);
 }
 
-void *__wrap_realloc(void *old, size_t bytes)
-{
-    if (fails())
-        return NULL;
-    void *at = __real_realloc(old, bytes);
-    if (at)
-        goes(old);
-    return came(at, bytes);
-}
-
 void __wrap_free(void *at)
 {
-    goes(at);
+    struct kept_block *block = find(at);
+    if (block && heap.state == HEAP_RUNS) {
+        if (block->freed)
+            fuzz_bug("freed twice");
+        block->freed = heap.any_freed = true;
+        ASAN_POISON_MEMORY_REGION(block->at, block->bytes);
+        return;
+    }
+    if (block && heap.state == HEAP_RECORDS)
+        *block = heap.blocks[--heap.nr_blocks];
+    forget_other(at);
     __real_free(at);
+}
+
+void *__wrap_realloc(void *old, size_t bytes)
+{
+    struct kept_block *block = find(old);
+    if (fails())
+        return NULL;
+    if (!block) {
+        forget_other(old);
+        return came(__real_realloc(old, bytes), bytes);
+    }
+    void *at = came(__real_malloc(bytes), bytes);
+    if (at) {
+        memcpy(at, old, (size_t)min_u64(block->bytes, bytes));
+        __wrap_free(old);
+    }
+    return at;
 }
 
 void fuzz_heap_fail(uint64_t nth)
@@ -115,8 +144,9 @@ void fuzz_heap_fail(uint64_t nth)
 
 void fuzz_heap_record(void)
 {
-    fuzz_heap_forget();
-    heap.recording = true;
+    heap.nr_blocks = heap.nr_chunks = heap.nr_others = 0;
+    heap.too_many = heap.any_freed = false;
+    heap.state = HEAP_RECORDS;
 }
 
 /* How many whole chunks of zeros are at at, in bytes. */
@@ -135,7 +165,8 @@ static void keep_chunks(const struct kept_block *block, size_t from, size_t to)
         n = (size_t)min_u64(to - from, CHUNK_BYTES);
         if (heap.nr_chunks == MAX_CHUNKS)
             fuzz_bug("a board of more than %d KiB", MAX_CHUNKS * CHUNK_BYTES >> 10);
-        heap.chunks[heap.nr_chunks++] = (struct chunk){ block->at + from, block->image + from, n };
+        memcpy(heap.images[heap.nr_chunks], block->at + from, n);
+        heap.chunks[heap.nr_chunks++] = (struct chunk){ block->at + from, n };
     }
 }
 
@@ -156,35 +187,50 @@ static void keep_block(const struct kept_block *block)
 
 void fuzz_heap_keep(void)
 {
-    heap.recording = false;
+    for (unsigned i = 0; i < heap.nr_blocks; i++)
+        keep_block(&heap.blocks[i]);
+    heap.state = HEAP_KEPT;
+}
+
+void fuzz_heap_run(void)
+{
+    if (heap.state == HEAP_KEPT)
+        heap.state = HEAP_RUNS;
+}
+
+static void put_back_freed(void)
+{
     for (unsigned i = 0; i < heap.nr_blocks; i++) {
-        struct kept_block *block = &heap.blocks[i];
-        block->image = __real_malloc(block->bytes);
-        if (!block->image)
-            fuzz_bug("no memory for images");
-        memcpy(block->image, block->at, block->bytes);
-        keep_block(block);
+        if (heap.blocks[i].freed)
+            ASAN_UNPOISON_MEMORY_REGION(heap.blocks[i].at, heap.blocks[i].bytes);
+        heap.blocks[i].freed = false;
     }
-    heap.kept = true;
+    heap.any_freed = false;
 }
 
 bool fuzz_heap_restore(void)
 {
-    if (!heap.kept || heap.changed || heap.others > 0)
+    if (heap.state != HEAP_RUNS || heap.too_many || (fuzz_check_reset && (heap.any_freed || heap.nr_others > 0)))
         return false;
+    heap.state = HEAP_KEPT;
+    while (heap.nr_others > 0)
+        __real_free(heap.others[--heap.nr_others]);
+    if (heap.any_freed)
+        put_back_freed();
     for (unsigned i = 0; i < heap.nr_chunks; i++) {
         const struct chunk *c = &heap.chunks[i];
-        if (memcmp(c->at, c->image, c->bytes) != 0)
-            memcpy(c->at, c->image, c->bytes);
+        if (memcmp(c->at, heap.images[i], c->bytes) != 0)
+            memcpy(c->at, heap.images[i], c->bytes);
     }
     return true;
 }
 
 void fuzz_heap_forget(void)
 {
-    for (unsigned i = 0; i < heap.nr_blocks; i++)
-        __real_free(heap.blocks[i].image);
-    heap.nr_blocks = heap.nr_chunks = 0;
-    heap.others = 0;
-    heap.recording = heap.kept = heap.changed = false;
+    for (unsigned i = 0; i < heap.nr_blocks; i++) {
+        if (heap.blocks[i].freed)
+            __real_free(heap.blocks[i].at);
+    }
+    heap.nr_blocks = heap.nr_others = 0;
+    heap.state = HEAP_IDLE;
 }

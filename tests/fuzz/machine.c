@@ -174,6 +174,7 @@ void fuzz_machine_run(const struct fuzz_target *target, const uint8_t *data, siz
     struct fuzz_in in = { data, data + len };
     if (!board)
         board = build(target->part);
+    fuzz_heap_run();
     fuzz_ops(board, &in);
     board->spoiled |= was_unplugged(board);
     if (!fuzz_board_reset(board, fuzz_place_bars))
