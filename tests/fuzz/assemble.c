@@ -292,11 +292,11 @@ static void restore(struct assembler *a)
 }
 
 /* Which of the disk's errors ops.c has. */
-static void fail(struct assembler *a, uint64_t error, uint64_t disk_op)
+static void fail(struct assembler *a, uint64_t error, uint64_t disk_op, uint64_t times)
 {
     unsigned i = error == 0 ? 3 : error == ENOSPC ? 1 : error == ECANCELED ? 2 : 0;
     op(a, FAIL);
-    put(a, i | (disk_op & 3) << 2, 1);
+    put(a, i | (disk_op & 3) << 2 | times << 4, 1);
 }
 
 static bool access_word(struct assembler *a, char *const *w)
@@ -375,7 +375,7 @@ static bool world_word(struct assembler *a, char *const *w)
     else if (!strcmp(w[0], "release"))
         op(a, RELEASE);
     else if (!strcmp(w[0], "fail"))
-        fail(a, number(w, 1), number(w, 2));
+        fail(a, number(w, 1), number(w, 2), number(w, 3));
     else if (!strcmp(w[0], "restore"))
         restore(a);
     else if (!strcmp(w[0], "poke") && w[1])

@@ -23,7 +23,8 @@ static void swallow(struct fuzz_board *b, const uint8_t *from, size_t len)
 
 static void finish_request(struct fuzz_board *b, struct block_req *req)
 {
-    bool failing = b->fail && req->op == b->fail_op;
+    bool failing = b->fail && req->op == b->fail_op && b->fail_times > 0;
+    b->fail_times -= failing;
     uint64_t done = 0;
     for (size_t i = 0; (req->op == BLOCK_READ || req->op == BLOCK_WRITE) && i < req->nvec; i++) {
         if (!failing && req->op == BLOCK_READ)

@@ -60,6 +60,9 @@ static int open_block(struct host *host, const struct block_open *open, struct b
 
 static int read_rom(struct host *host, const char *path, size_t max, uint8_t **data, size_t *len)
 {
+    /* Of an option ROM: where the PCI data structure is, and its beginning. Ours, two of others, one that is none. */
+    static const char pci_headers[4][12] = { "\x1c\0\0\0PCIR\x34\x12\x11\x11", "\x1c\0\0\0PCIR\x34\x12\xb9",
+                                             "\x1c\0\0\0PCIR\x13\x10", "\x1c\0\0\0PCI" };
     static const size_t sizes[] = { 512, 4096, ROM_MAX, 1, 0, 65536, 700 };
     const struct world *w = host->opaque;
     if (w->rom & 0x10)
@@ -76,6 +79,8 @@ static int read_rom(struct host *host, const char *path, size_t max, uint8_t **d
         (*data)[1] = 0xaa;
         (*data)[2] = (uint8_t)(*len / 512);
     }
+    if (w->rom & 0x80 && *len >= 512)
+        memcpy(*data + 0x18, pci_headers[w->rom >> 2 & 3], sizeof(pci_headers[0]));
     return 0;
 }
 

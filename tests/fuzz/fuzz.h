@@ -133,6 +133,7 @@ struct fuzz_board {
     bool hold;
     int fail;
     enum block_op fail_op;
+    unsigned fail_times;
     /* Of the present input. */
     bool lazy;          /* tasks wait for the next clock step */
     bool spoiled;       /* a reset of the devices won't bring the first state back */

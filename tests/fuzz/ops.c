@@ -5,11 +5,12 @@
 #include "fuzz.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 enum { MAX_OPS = 4000, RAW_PLACE = 0xff, MAX_CLOCK_ROUNDS = 300 };
 /* Elements of string operations: a long transfer takes as long as many short inputs. */
-enum { LONG_STEP = 16, SHORT_MASK = 0x3f, ELEMENT_BUDGET = 6000 };
+enum { LONG_STEP = 16, SHORT_MASK = 0x3f, ELEMENT_BUDGET = 12000 };
 enum op_kind {
     OP_PORT_WRITE, OP_PORT_READ, OP_PORT_OUTS, OP_PORT_INS, OP_MEM_WRITE, OP_MEM_READ, OP_MEM_STORE, OP_MEM_LOAD,
     OP_CONFIG_WRITE, OP_CONFIG_READ, OP_PATCH, OP_CLOCK, OP_BACKEND, OP_EVENT, OP_SNAPSHOT, OP_RAW,
@@ -186,6 +187,7 @@ static void backend(struct ops *o, unsigned mod)
         n = fuzz_u8(&o->in);
         b->fail = errors[n & 3];
         b->fail_op = (enum block_op)(n >> 2 & 3);
+        b->fail_times = n >> 4 ? (unsigned)(n >> 4) : UINT_MAX;
         break;
     case BACK_WORK: fuzz_board_settle(b); break;
     case BACK_CHR_IN:

@@ -3,9 +3,9 @@
  *
  *     fuzz-X [--random N] [--unpack FOLDER] FILE|FOLDER...    runs, or writes what it would have run into FOLDER
  *     fuzz-X --pack FILE FOLDER...                            makes one file of all inputs
- *     fuzz-X --assemble FOLDER FILE|FOLDER...                 makes inputs of text, in FOLDER
  *
- * A file named "pack" holds many inputs: each with its length before it, 16 bits, low byte first.
+ * A file named "pack" holds many inputs: each with its length before it, 16 bits, low byte first. One whose name ends in ".txt" is text
+ * (assemble.c).
  */
 #include "entry.h"
 #include "fuzz.h"
@@ -23,7 +23,7 @@ enum { LIMIT_MS = 1500, HANG_S = 20, INPUT_BYTES = 65535, RANDOM_BYTES = 160, PA
 
 struct replay {
     unsigned long inputs, random;
-    const char *unpack, *assemble;
+    const char *unpack;
     FILE *pack;
     /* All inputs so far, to derive others from. */
     struct kept_input {
@@ -107,23 +107,19 @@ static void many(struct replay *r, const uint8_t *data, size_t len)
     }
 }
 
-static void assemble(const struct replay *r, const char *path)
+static void text(struct replay *r, const char *path)
 {
     static uint8_t data[INPUT_BYTES];
-    char to[PATH_BYTES];
-    const char *name = strrchr(path, '/');
-    size_t len = fuzz_entry_assemble(path, data, sizeof(data));
-    (void)snprintf(to, sizeof(to), "%s/%s", r->assemble, name ? name + 1 : path);
-    FILE *out = fopen(to, "wb");
-    if (!out || fwrite(data, 1, len, out) != len || fclose(out))
-        fuzz_bug("can't write %s", to);
+    one(r, data, fuzz_entry_assemble(path, data, sizeof(data)));
 }
 
 static void file(struct replay *r, const char *path)
 {
     const char *name = strrchr(path, '/');
-    if (r->assemble) {
-        assemble(r, path);
+    const char *end = strrchr(path, '.');
+    present = path;
+    if (end && !strcmp(end, ".txt")) {
+        text(r, path);
         return;
     }
     FILE *in = fopen(path, "rb");
@@ -137,7 +133,6 @@ static void file(struct replay *r, const char *path)
     if (!data || fread(data, 1, len, in) != len)
         fuzz_bug("can't read %s", path);
     (void)fclose(in);
-    present = path;
     if (!strcmp(name ? name + 1 : path, "pack"))
         many(r, data, len);
     else
@@ -196,7 +191,7 @@ static void random_input(struct replay *r)
 
 static int usage(void)
 {
-    fputs("usage: fuzz-TARGET [--random N] [--unpack FOLDER | --pack FILE | --assemble FOLDER] FILE|FOLDER...\n", stderr);
+    fputs("usage: fuzz-TARGET [--random N] [--unpack FOLDER | --pack FILE] FILE|FOLDER...\n", stderr);
     return 1;
 }
 
@@ -209,8 +204,6 @@ int main(int argc, char **argv)
             r.random = strtoul(argv[i + 1], NULL, 10);
         else if (!strcmp(argv[i], "--unpack"))
             r.unpack = argv[i + 1];
-        else if (!strcmp(argv[i], "--assemble"))
-            r.assemble = argv[i + 1];
         else if (!strcmp(argv[i], "--pack"))
             r.pack = fopen(argv[i + 1], "wb");
         else

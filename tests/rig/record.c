@@ -19,7 +19,7 @@ void rig_record_start(struct rig *r)
     const char *prefix = getenv("RIG_RECORD");
     if (!prefix)
         return;
-    (void)snprintf(path, sizeof(path), "%s%03u", prefix, count++);
+    (void)snprintf(path, sizeof(path), "%s%03u.txt", prefix, count++);
     r->record = fopen(path, "w");
     r->shadow = calloc(1, RIG_HOLE);
     assert_non_null(r->record);
