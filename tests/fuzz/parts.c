@@ -155,7 +155,7 @@ static void ide_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
         break;
     case 4: ide_unplug_disks(b->dev, fuzz_u8(in) & 1); break;
     case 5: ide_drain(b->dev); break;
-    default: (void)ide_drive_info(b->dev, kind % IDE_DRIVES, &info);
+    default: (void)ide_drive_info(b->dev, kind & 7, &info);
     }
 }
 
