@@ -1,5 +1,6 @@
 /* Recording, for thindm.c: see record-main.h. */
 #include "record-main.h"
+#include "hw/machine-state.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -82,9 +83,19 @@ void record_main_start(struct record_main *r, struct machine *machine)
     free(args);
 }
 
+static bool quiet(void *machine)
+{
+    return machine_quiet(machine);
+}
+
+static int save(void *machine, struct snap_buf *out)
+{
+    return machine_save(machine, out);
+}
+
 void record_main_ready(struct record_main *r, struct machine *machine)
 {
-    trace_recorder_ready(r->recorder, &machine->mem);
+    trace_recorder_ready(r->recorder, &machine->mem, &(struct trace_machine){ quiet, save, machine });
 }
 
 struct trace *record_main_trace(struct record_main *r)

@@ -7,6 +7,7 @@
 #include "backends/sim/sim.h"
 #include "hw/chipset/piix4-pm.h"
 #include "hw/legacy/platform.h"
+#include "hw/machine-state.h"
 #include "hw/machine.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,10 @@ static void print_result(struct player *p, const char *path, const struct trace_
     if (result->ok) {
         printf("%s: the same: %" PRIu64 " entries, %" PRIu64 " steps, %" PRIu64 " requests", path, result->entries,
                result->steps, result->requests);
+        if (result->skipped)
+            printf("; begun at a snapshot, behind %" PRIu64 " other entries", result->skipped);
+        if (result->snapshots)
+            printf("; %" PRIu64 " snapshots", result->snapshots);
         if (result->unverified)
             printf("; %" PRIu64 " reads of bytes that the trace doesn't hold were not compared", result->unverified);
         printf("\n");
@@ -120,6 +125,19 @@ static void print_result(struct player *p, const char *path, const struct trace_
     if (result->diverged && result->last_valid)
         fprintf(stderr, "  in a request to %s at 0x%" PRIx64 ", which is %s's\n",
                 result->last.type == IOREQ_PIO ? "port" : "address", result->last.addr, device_at(p, &result->last));
+}
+
+static int save(void *opaque, struct snap_buf *out)
+{
+    return machine_save(&((struct player *)opaque)->machine, out);
+}
+
+static int restore(void *opaque, struct snap_buf *in, char error[TRACE_ERROR_BYTES])
+{
+    char text[CONFIG_ERROR_BYTES] = "";
+    int err = machine_restore(&((struct player *)opaque)->machine, in, text);
+    snprintf(error, TRACE_ERROR_BYTES, "%.160s", text);
+    return err;
 }
 
 static int build(struct player *p, char error[CONFIG_ERROR_BYTES])
@@ -184,6 +202,8 @@ static bool play(struct player *p, const char *path)
                                                        .nr_vcpus = IOREQ_MAX_VCPUS,
                                                        .ready = ready,
                                                        .action = action,
+                                                       .save = save,
+                                                       .restore = restore,
                                                        .opaque = p },
                          &result);
     } else {

@@ -1,6 +1,7 @@
 /*
  * Records of device state: see snapshot.h. A record is id[DEVICE_ID_BYTES], version (16 bits), length of the values (32
- * bits), the values. A timer is 64 bits: ns left, or all ones if it isn't armed.
+ * bits), the values. A timer is 64 bits: ns left, or all ones if it isn't armed. A part of a buffer is preceded by its
+ * place and length.
  */
 #include <thindm/snapshot.h>
 
@@ -9,7 +10,7 @@
 #include <string.h>
 #include <thindm/device.h>
 
-enum { VERSION_AT = DEVICE_ID_BYTES, LENGTH_AT = VERSION_AT + 2, HEAD_BYTES = LENGTH_AT + 4 };
+enum { VERSION_AT = DEVICE_ID_BYTES, LENGTH_AT = VERSION_AT + 2, HEAD_BYTES = LENGTH_AT + 4, PART_HEAD_BYTES = 8 };
 #define NOT_ARMED UINT64_MAX
 
 void snap_buf_free(struct snap_buf *buf)
@@ -18,17 +19,43 @@ void snap_buf_free(struct snap_buf *buf)
     *buf = (struct snap_buf){ 0 };
 }
 
-static size_t field_bytes(const struct snap_field *field)
+/* What saving() said, kept within the buffer whatever that was. */
+static struct snap_part part_of(const struct device *dev, const struct snap_field *field)
 {
+    struct snap_part part = *(const struct snap_part *)((const void *)((const uint8_t *)dev + field->part));
+    part.from = (uint32_t)min_u64(part.from, field->count);
+    part.bytes = (uint32_t)min_u64(part.bytes, field->count - part.from);
+    return part;
+}
+
+static size_t field_bytes(const struct device *dev, const struct snap_field *field)
+{
+    if (field->kind == SNAP_KIND_PART)
+        return PART_HEAD_BYTES + part_of(dev, field).bytes;
     return (size_t)field->width * field->count;
 }
 
-/* Bytes of the values that a device of this version saves. */
-static size_t values_bytes(const struct snap_field *fields, uint16_t version)
+/* The same in a record that has left more bytes; 0: it is cut short, or goes beyond its buffer. */
+static size_t saved_bytes(const struct snap_field *field, const uint8_t *from, size_t left)
+{
+    size_t bytes = (size_t)field->width * field->count;
+    if (field->kind == SNAP_KIND_PART) {
+        if (left < PART_HEAD_BYTES)
+            return 0;
+        uint64_t at = le32_get(from), len = le32_get(from + 4);
+        if (at + len > field->count)
+            return 0;
+        bytes = PART_HEAD_BYTES + (size_t)len;
+    }
+    return bytes <= left ? bytes : 0;
+}
+
+/* Bytes of the values that the device saves. */
+static size_t values_bytes(const struct device *dev)
 {
     size_t bytes = 0;
-    for (const struct snap_field *field = fields; field && field->kind != SNAP_KIND_END; field++)
-        bytes += field->since <= version ? field_bytes(field) : 0;
+    for (const struct snap_field *field = dev->desc->fields; field && field->kind != SNAP_KIND_END; field++)
+        bytes += field->since <= dev->desc->version ? field_bytes(dev, field) : 0;
     return bytes;
 }
 
@@ -43,6 +70,15 @@ static int reserve(struct snap_buf *buf, size_t bytes)
     buf->data = data;
     buf->cap = cap;
     return 0;
+}
+
+int snap_buf_add(struct snap_buf *buf, const void *bytes, size_t len)
+{
+    int err = reserve(buf, len);
+    if (!err)
+        memcpy(buf->data + buf->len, bytes, len);
+    buf->len += err ? 0 : len;
+    return err;
 }
 
 /* Element i of the field in the device's structure. */
@@ -86,31 +122,43 @@ static void element_put(struct device *dev, const struct snap_field *field, uint
 /* Bytes have no order among them: an array of them is copied as it is, which is most of what devices have. */
 static bool is_bytes(const struct snap_field *field)
 {
-    return field->kind != SNAP_KIND_TIMER && field->width == 1;
+    return field->kind != SNAP_KIND_TIMER && field->kind != SNAP_KIND_PART && field->width == 1;
+}
+
+static void save_field(const struct device *dev, const struct snap_field *field, uint8_t *to)
+{
+    const uint8_t *at = (const uint8_t *)dev + field->offset;
+    if (field->kind == SNAP_KIND_PART) {
+        struct snap_part part = part_of(dev, field);
+        le32_put(to, part.from);
+        le32_put(to + 4, part.bytes);
+        memcpy(to + PART_HEAD_BYTES, at + part.from, part.bytes);
+    } else if (is_bytes(field)) {
+        memcpy(to, at, field->count);
+    } else {
+        for (uint32_t i = 0; i < field->count; i++)
+            le_put(to + (size_t)i * field->width, field->width, element_get(dev, field, i));
+    }
 }
 
 int snapshot_save_device(const struct device *dev, struct snap_buf *out)
 {
-    const struct snap_field *fields = dev->desc->fields;
-    size_t bytes = values_bytes(fields, dev->desc->version);
+    if (dev->desc->saving)
+        dev->desc->saving((struct device *)(uintptr_t)dev); /* the state stays, only how it is written down changes */
+    size_t bytes = values_bytes(dev);
     int err = reserve(out, HEAD_BYTES + bytes);
     if (err)
         return err;
-    if (dev->desc->saving)
-        dev->desc->saving((struct device *)(uintptr_t)dev); /* the state stays, only how it is written down changes */
     uint8_t *to = out->data + out->len;
     memcpy(to, dev->id, DEVICE_ID_BYTES);
     le16_put(to + VERSION_AT, dev->desc->version);
     le32_put(to + LENGTH_AT, (uint32_t)bytes);
     to += HEAD_BYTES;
-    for (const struct snap_field *field = fields; field && field->kind != SNAP_KIND_END; field++) {
+    for (const struct snap_field *field = dev->desc->fields; field && field->kind != SNAP_KIND_END; field++) {
         if (field->since > dev->desc->version)
             continue;
-        for (uint32_t i = 0; !is_bytes(field) && i < field->count; i++)
-            le_put(to + (size_t)i * field->width, field->width, element_get(dev, field, i));
-        if (is_bytes(field))
-            memcpy(to, (const uint8_t *)dev + field->offset, field->count);
-        to += field_bytes(field);
+        save_field(dev, field, to);
+        to += field_bytes(dev, field);
     }
     out->len += HEAD_BYTES + bytes;
     return 0;
@@ -124,29 +172,43 @@ static int check_values(const struct device *dev, uint16_t version, const uint8_
         if (field->since > version)
             continue;
         *bad_field = field->name;
-        if (field_bytes(field) > bytes)
+        size_t here = saved_bytes(field, from, bytes);
+        if (here == 0)
             return -EINVAL;
         for (uint32_t i = 0; field->kind == SNAP_KIND_BOOL && i < field->count; i++) {
             if (from[i] > 1)
                 return -EINVAL;
         }
-        from += field_bytes(field);
-        bytes -= field_bytes(field);
+        from += here;
+        bytes -= here;
     }
     *bad_field = NULL;
     return bytes == 0 ? 0 : -EINVAL;
 }
 
-static void load_values(struct device *dev, uint16_t version, const uint8_t *from)
+static void load_field(struct device *dev, const struct snap_field *field, const uint8_t *from)
+{
+    uint8_t *at = (uint8_t *)dev + field->offset;
+    if (field->kind == SNAP_KIND_PART) {
+        memcpy(at + le32_get(from), from + PART_HEAD_BYTES, le32_get(from + 4));
+    } else if (is_bytes(field)) {
+        memcpy(at, from, field->count);
+    } else {
+        for (uint32_t i = 0; i < field->count; i++)
+            element_put(dev, field, i, le_get(from + (size_t)i * field->width, field->width));
+    }
+}
+
+/* They were checked. */
+static void load_values(struct device *dev, uint16_t version, const uint8_t *from, size_t bytes)
 {
     for (const struct snap_field *field = dev->desc->fields; field && field->kind != SNAP_KIND_END; field++) {
         if (field->since > version)
             continue; /* the saved version lacks it: it keeps its reset value */
-        for (uint32_t i = 0; !is_bytes(field) && i < field->count; i++)
-            element_put(dev, field, i, le_get(from + (size_t)i * field->width, field->width));
-        if (is_bytes(field))
-            memcpy((uint8_t *)dev + field->offset, from, field->count);
-        from += field_bytes(field);
+        size_t here = saved_bytes(field, from, bytes);
+        load_field(dev, field, from);
+        from += here;
+        bytes -= here;
     }
 }
 
@@ -170,7 +232,7 @@ int snapshot_restore_device(struct device *dev, struct snap_buf *in, const char 
     int err = check_values(dev, version, head + HEAD_BYTES, bytes, bad_field);
     if (err)
         return err;
-    load_values(dev, version, head + HEAD_BYTES);
+    load_values(dev, version, head + HEAD_BYTES, bytes);
     in->pos += HEAD_BYTES + bytes;
     return dev->desc->restored ? dev->desc->restored(dev) : 0;
 }

@@ -64,6 +64,21 @@ static inline uint8_t *varint_put(uint8_t *to, uint64_t val)
     return to;
 }
 
+/* False: there is none before end. */
+static inline bool varint_get(const uint8_t **at, const uint8_t *end, uint64_t *val)
+{
+    *val = 0;
+    for (unsigned shift = 0; shift < 64 && *at < end; shift += 7) {
+        uint8_t byte = *(*at)++;
+        if (shift == 63 && byte > 1)
+            return false;
+        *val |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return true;
+    }
+    return false;
+}
+
 /* Flags of TRACE_IOREQ and TRACE_POSTED: read, pointer, descending in bits 0-2, type above. */
 static inline uint64_t ioreq_flags(const struct trace_ioreq *req)
 {
@@ -129,6 +144,13 @@ struct trace_recorder {
     struct chunk head;    /* ring: the creation of the machine */
     struct chunk *chunks; /* one, or those of the ring */
     unsigned nr_chunks, at;
+    /* Snapshots. */
+    struct trace_machine machine;
+    struct snap_buf state;
+    uint8_t *packed;
+    unsigned snapshot_chunks, chunks_left; /* between two of them, 0: none; until the next one is due */
+    bool snapshot_due, saving;
+    uint64_t saving_ns; /* the time while saving */
 };
 
 /* An entry of n values, none longer than short. Within a step only. */
@@ -145,6 +167,13 @@ static inline void trace_begin(struct trace_recorder *rec)
 {
     rec->depth++;
 }
+/* trace-snapshot.c */
+void trace_snapshot_init(struct trace_recorder *rec, const struct trace_machine *machine);
+void trace_snapshot_finish(struct trace_recorder *rec);
+/* One is due: take it if the machine is at rest, else try again after the next step. */
+void trace_snapshot_try(struct trace_recorder *rec);
+/* The state of a snapshot: len bytes. False: from doesn't hold just that. */
+bool trace_unpack(uint8_t *to, size_t len, const uint8_t *from, size_t packed);
 void trace_wrap_init(struct trace_recorder *rec, const struct trace_world *world);
 
 #endif

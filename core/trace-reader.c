@@ -71,20 +71,6 @@ static int load_chunk(struct trace_reader *r)
     return 1;
 }
 
-static bool varint_get(const uint8_t **at, const uint8_t *end, uint64_t *val)
-{
-    *val = 0;
-    for (unsigned shift = 0; shift < 64 && *at < end; shift += 7) {
-        uint8_t byte = *(*at)++;
-        if (shift == 63 && byte > 1)
-            return false;
-        *val |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return true;
-    }
-    return false;
-}
-
 static bool decode(struct trace_reader *r, const struct trace_kind_info *info, const uint8_t *at, const uint8_t *end,
                    struct trace_entry *e)
 {

@@ -306,7 +306,7 @@ static int host_read_file(struct host *host, const char *path, size_t max, uint8
     if (!*data)
         return -EIO;
     if (v[2] != TRACE_FULL) {
-        r->missing_data = true;
+        r->no_memory = true;
     } else if (!replay_bytes(r, e, *data, (size_t)v[1])) {
         free(*data);
         *data = NULL;

@@ -51,11 +51,8 @@ const struct trace_entry *replay_peek(struct trace_replay *r)
             r->damaged = got < 0;
             return NULL;
         }
-        if (r->config.reader->gap) {
-            replay_damaged(r, &r->next,
-                           "entries are left out here: this trace is for 'thindm trace dump', it can't be replayed");
+        if (r->config.reader->gap && !replay_skip(r))
             return NULL;
-        }
         r->have_next = r->next.kind != TRACE_STAMP;
     }
     return r->stopped ? NULL : &r->next;
@@ -151,8 +148,8 @@ static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
 static bool may_differ(const struct trace_replay *r)
 {
     uint64_t addr = r->last.addr;
-    return r->missing_data ||
-           (r->vram_shown && r->last.type == IOREQ_COPY && addr >= WINDOW_FIRST && addr < WINDOW_END);
+    return r->missing_data || (r->last.type == IOREQ_COPY &&
+                               (r->no_memory || (r->vram_shown && addr >= WINDOW_FIRST && addr < WINDOW_END)));
 }
 
 static void on_answer(struct trace *trace, uint64_t answer)
@@ -192,7 +189,7 @@ static void on_clock(struct trace *trace, uint64_t *now_ns)
 {
     struct trace_replay *r = replay_of(trace);
     uint64_t v[TRACE_MAX_FIELDS] = { *now_ns };
-    if (r->depth > 0 && replay_expect(r, TRACE_CLOCK, v))
+    if (!r->saving && r->depth > 0 && replay_expect(r, TRACE_CLOCK, v))
         *now_ns = r->clock_ns = v[0];
 }
 
@@ -471,6 +468,7 @@ static bool step(struct trace_replay *r)
     case TRACE_CHR_RECV:
     case TRACE_CHR_EVENT: feed_chr(r, e); break;
     case TRACE_ACTION: feed_action(r, e); break;
+    case TRACE_SNAPSHOT: replay_snapshot(r); break;
     case TRACE_CORRUPT: replay_take(r); break;
     case TRACE_END: replay_take(r); return false;
     default: replay_diverge(r, e, "the device model did less than it had", "nothing more"); break;
@@ -527,6 +525,8 @@ void trace_replay_run(struct trace_replay *r, const struct trace_replay_world *w
     result->steps = r->steps;
     result->requests = r->requests;
     result->unverified = r->unverified;
+    result->skipped = r->skipped;
+    result->snapshots = r->snapshots;
 }
 
 /* --- Life --- */
@@ -584,6 +584,7 @@ void trace_replay_destroy(struct trace_replay *r)
     if (!r)
         return;
     replay_host_finish(r);
+    snap_buf_free(&r->state);
     free(r->args);
     free(r);
 }

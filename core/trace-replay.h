@@ -46,6 +46,11 @@ struct trace_replay {
     bool opaque_data;  /* in this step guest memory got what the trace doesn't hold */
     bool missing_data; /* from here on device memory has bytes that the trace doesn't hold */
     bool vram_shown;   /* the guest may have written video memory by itself */
+    bool no_memory;    /* what video memory and ROMs hold isn't in the trace */
+    bool restoring;    /* the next entry is the snapshot to begin with */
+    bool saving;       /* time stands still at clock_ns */
+    struct snap_buf state;                 /* our own at a snapshot */
+    uint64_t skipped, snapshots;
     uint64_t clock_ns, unverified, steps, requests;
     unsigned depth, century;
     char *args;
@@ -74,6 +79,11 @@ void replay_diverge(struct trace_replay *r, const struct trace_entry *e, const c
 void replay_damaged(struct trace_replay *r, const struct trace_entry *e, const char *why);
 /* Finish the disk request that the present entry (block-done) is about. */
 void replay_block_done(struct trace_replay *r);
+
+/* trace-replay-snapshot.c: the present entry is one. */
+void replay_snapshot(struct trace_replay *r);
+/* Entries are missing: go on to the next snapshot. False: there is none, or it can't be used here. */
+bool replay_skip(struct trace_replay *r);
 
 void replay_host_init(struct trace_replay *r);
 void replay_host_finish(struct trace_replay *r);

@@ -99,6 +99,8 @@ static NOINLINE void next_chunk(struct trace_recorder *rec)
     chunk_begin(rec, &rec->chunks[at]); /* before it is the last one, for a signal handler */
     rec->at = at;
     rec->now = &rec->chunks[at];
+    rec->chunks_left -= rec->chunks_left > 0;
+    rec->snapshot_due |= rec->snapshot_chunks > 0 && rec->chunks_left == 0;
 }
 
 /* --- Entries --- */
@@ -233,6 +235,8 @@ static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
 static inline void step_done(struct trace_recorder *rec)
 {
     rec->depth -= rec->depth > 0;
+    if (rec->snapshot_due && rec->depth == 0)
+        trace_snapshot_try(rec);
 }
 
 static void on_answer(struct trace *trace, uint64_t answer)
@@ -281,7 +285,9 @@ static void on_task(struct trace *trace, uint32_t id)
 static void on_clock(struct trace *trace, uint64_t *now_ns)
 {
     struct trace_recorder *rec = rec_of(trace);
-    if (trace_on(rec))
+    if (rec->saving)
+        *now_ns = rec->saving_ns;
+    else if (trace_on(rec))
         put_clocked(rec, TRACE_CLOCK, 0, *now_ns);
 }
 
@@ -468,6 +474,7 @@ void trace_recorder_destroy(struct trace_recorder *rec)
         rec->loop->trace = NULL;
     if (rec->chunks)
         free(rec->chunks[0].data);
+    trace_snapshot_finish(rec);
     free(rec->chunks);
     free(rec->head.data);
     free(rec);
@@ -509,7 +516,7 @@ void trace_recorder_start(struct trace_recorder *rec, const struct trace_world *
     world->loop->naming = true;
 }
 
-void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem)
+void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem, const struct trace_machine *machine)
 {
     if (!rec)
         return;
@@ -520,6 +527,8 @@ void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem)
     mem->trace = &rec->trace;
     if (rec->now == &rec->head)
         next_chunk(rec);
+    if (machine && !rec->config.sink)
+        trace_snapshot_init(rec, machine);
 }
 
 void trace_recorder_finish(struct trace_recorder *rec)

@@ -101,6 +101,14 @@ void machine_vram_moved(void *opaque, uint64_t addr, bool mapped)
                   (unsigned long long)addr, strerror(-err));
 }
 
+int machine_vram_restored(struct machine *m, uint64_t addr)
+{
+    if (addr == m->vram_at)
+        return 0;
+    bool fine = addr == HV_VRAM_PARKED || (addr % PAGE_BYTES == 0 && vram_may_go(m, addr, m->config->vga_bytes));
+    return fine && m->vga && vram_move(m, addr) == 0 ? 0 : -EINVAL;
+}
+
 void machine_power(void *opaque, enum hv_shutdown reason)
 {
     struct machine *m = opaque;

@@ -75,6 +75,8 @@ void machine_power(void *opaque, enum hv_shutdown reason);
 void machine_sleep(void *opaque);
 void machine_unplug(void *opaque, uint16_t mask);
 void machine_vram_moved(void *opaque, uint64_t addr, bool mapped);
+/* After a restore: video memory was at addr, also if its BAR doesn't decode. 0 or -EINVAL: nothing may be there. */
+int machine_vram_restored(struct machine *m, uint64_t addr) WARN_UNUSED;
 
 /* QMP's requests: see struct qmp_ops. fd is taken in any case. */
 bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *info);

@@ -58,7 +58,7 @@ struct ide_piix3 {
         SNAP(struct ide_piix3, chan[c].x.end), SNAP(struct ide_piix3, chan[c].x.filled),                               \
         SNAP(struct ide_piix3, chan[c].x.block), SNAP(struct ide_piix3, chan[c].x.lba),                                \
         SNAP(struct ide_piix3, chan[c].x.left), SNAP(struct ide_piix3, chan[c].x.careful),                             \
-        SNAP(struct ide_piix3, chan[c].x.host_bytes), SNAP_ARRAY(struct ide_piix3, chan[c].buf)
+        SNAP(struct ide_piix3, chan[c].x.host_bytes)
 
 static const struct snap_field ide_fields[] = {
     SNAP_ARRAY(struct ide_piix3, pci.config),
@@ -68,6 +68,8 @@ static const struct snap_field ide_fields[] = {
     SNAP_DRIVE(1, 1),
     SNAP_CHANNEL(0),
     SNAP_CHANNEL(1),
+    SNAP_PART(struct ide_piix3, chan[0].buf, chan[0].saved),
+    SNAP_PART(struct ide_piix3, chan[1].buf, chan[1].saved),
     SNAP_END,
 };
 
@@ -176,6 +178,31 @@ static int ide_restored(struct device *dev)
     return 0;
 }
 
+/* What was read ahead is a cache of the medium: forgotten here, as it is by whoever restores this. */
+static void ide_saving(struct device *dev)
+{
+    struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
+    for (unsigned i = 0; i < IDE_DRIVES; i++) {
+        if (!drive_at(s, i)->ahead.busy)
+            ide_ahead_drop(drive_at(s, i));
+    }
+    for (unsigned i = 0; i < IDE_CHANNELS; i++)
+        ide_channel_saving(&s->chan[i]);
+}
+
+static bool ide_quiet(const struct device *dev)
+{
+    const struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
+    bool quiet = true;
+    for (unsigned i = 0; i < IDE_CHANNELS; i++) {
+        const struct ide_channel *c = &s->chan[i];
+        quiet &= c->io == IO_NONE && c->due == DUE_NONE && c->x.phase == PHASE_IDLE;
+        for (unsigned unit = 0; unit < IDE_UNITS; unit++)
+            quiet &= !c->drive[unit].ahead.busy;
+    }
+    return quiet;
+}
+
 static void ide_unplug(struct device *dev)
 {
     struct ide_piix3 *s = container_of(dev, struct ide_piix3, dev);
@@ -199,6 +226,8 @@ static const struct device_desc ide_desc = {
     .name = "ide-piix3",
     .version = 1,
     .fields = ide_fields,
+    .saving = ide_saving,
+    .quiet = ide_quiet,
     .restored = ide_restored,
     .reset = ide_reset,
     .unplug = ide_unplug,

@@ -173,6 +173,7 @@ struct ide_channel {
     struct ide_prd prd;
     struct ide_xfer x;
     uint8_t buf[IDE_BUF_BYTES];
+    struct snap_part saved; /* of buf */
 };
 
 /* ide.c: task file, PIO, resets. */
@@ -221,6 +222,8 @@ void ide_abandon(struct ide_channel *c);
 void ide_orphan_done(struct ide_channel *c);
 /* Power-on state of both drives, after a drain. Trays and media stay as they are. */
 void ide_channel_reset(struct ide_channel *c);
+/* Before a save. */
+void ide_channel_saving(struct ide_channel *c);
 /* After a restore: 0 or -EINVAL. */
 int ide_channel_restored(struct ide_channel *c);
 

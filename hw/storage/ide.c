@@ -301,7 +301,7 @@ void ide_drive_reset(struct ide_drive *d)
     d->error = DIAG_PASSED;
     /* A packet device says it isn't ready so that it is not taken for a disk [ACS 7.9.3]. */
     d->status = d->kind == IDE_DISK ? ST_READY : 0;
-    d->regs = (struct ide_regs){ .device = (uint8_t)(DEV_ONES | (d->index & 1 ? DEV_UNIT : 0)) };
+    d->regs = (struct ide_regs){ .device = (uint8_t)(DEV_ONES | (d == &d->chan->drive[1] ? DEV_UNIT : 0)) };
     ide_set_signature(d);
 }
 
@@ -540,6 +540,19 @@ void ide_channel_reset(struct ide_channel *c)
         atapi_reset(d);
     }
     ide_update_irq(c);
+}
+
+/* What the host hasn't read yet, or has written so far; between commands nothing. */
+void ide_channel_saving(struct ide_channel *c)
+{
+    const struct ide_xfer *x = &c->x;
+    c->saved = (struct snap_part){ 0 };
+    if (x->phase == PHASE_IN)
+        c->saved = (struct snap_part){ x->pos, x->filled - x->pos };
+    else if (x->phase == PHASE_OUT)
+        c->saved = (struct snap_part){ 0, x->pos };
+    else if (x->phase == PHASE_DMA)
+        c->saved = (struct snap_part){ 0, x->filled };
 }
 
 static bool xfer_valid(const struct ide_channel *c)

@@ -35,7 +35,7 @@ struct ide_drive_info {
     const char *id;
     bool cdrom;
     bool locked, tray_open;    /* CD-ROM */
-    const struct block *block; /* the medium, NULL: none; not to be kept */
+    struct block *block;       /* the medium, NULL: none; not to be kept */
 };
 
 /* Facts about drive i, 0 to IDE_DRIVES - 1, of an IDE controller. False: there is none, or it was unplugged. */

@@ -26,6 +26,8 @@ struct device_desc {
     void (*reset)(struct device *dev); /* power-on state; lines low, timers off */
     /* Before the fields are read for a snapshot: bring those up to date that follow the clock. NULL: none does. */
     void (*saving)(struct device *dev);
+    /* Could a snapshot be taken right now: no request of it is in flight, nothing is half done? NULL: always. */
+    bool (*quiet)(const struct device *dev);
     /* After a restore: check every value (snapshots are outside input), then derive. 0 or -EINVAL. NULL: nothing to do. */
     int (*restored)(struct device *dev);
     /* The device goes away for the guest: regions, lines, timers, back ends. Idempotent. */

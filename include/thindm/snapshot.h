@@ -10,7 +10,13 @@
 
 struct device;
 
-enum snap_kind { SNAP_KIND_END, SNAP_KIND_INT, SNAP_KIND_BOOL, SNAP_KIND_TIMER };
+enum snap_kind { SNAP_KIND_END, SNAP_KIND_INT, SNAP_KIND_BOOL, SNAP_KIND_TIMER, SNAP_KIND_PART };
+
+/* The part of a buffer that means something. In a record: both as 32 bits, then the bytes. */
+struct snap_part {
+    uint32_t from, bytes;
+};
+
 
 struct snap_field {
     const char *name;
@@ -19,6 +25,7 @@ struct snap_field {
     uint8_t width;   /* bytes of an element (int: 1, 2, 4, 8) */
     uint32_t count;  /* elements */
     size_t offset;   /* in the device's structure */
+    size_t part;     /* SNAP_KIND_PART: offset of its struct snap_part, which saving() sets */
 };
 
 #define SNAP_KIND_OF(type, member)                                                                                     \
@@ -48,6 +55,12 @@ struct snap_field {
         .count = sizeof(((type *)0)->member) / sizeof(((type *)0)->member[0]), .offset = offsetof(type, member)        \
     }
 #define SNAP_ARRAY(type, member) SNAP_ARRAY_SINCE(1, type, member)
+/* A buffer of bytes of which only a part is saved. Behind all other fields: their places in a record are then known. */
+#define SNAP_PART(type, member, part_member)                                                                           \
+    {                                                                                                                  \
+        .name = #member, .kind = SNAP_KIND_PART, .since = 1, .width = 1, .count = sizeof(((type *)0)->member),         \
+        .offset = offsetof(type, member), .part = offsetof(type, part_member)                                          \
+    }
 #define SNAP_END { .name = NULL, .kind = SNAP_KIND_END }
 
 /* A growing byte buffer for saving, or a fixed one for restoring. Zeroed = empty. */
@@ -57,6 +70,8 @@ struct snap_buf {
 };
 
 void snap_buf_free(struct snap_buf *buf);
+/* Append bytes. 0 or -ENOMEM. */
+int snap_buf_add(struct snap_buf *buf, const void *bytes, size_t len) WARN_UNUSED;
 /* Append dev's record. 0 or -ENOMEM. */
 int snapshot_save_device(const struct device *dev, struct snap_buf *out) WARN_UNUSED;
 /*

@@ -15,6 +15,7 @@
 #include <thindm/hv.h>
 #include <thindm/log.h>
 #include <thindm/loop.h>
+#include <thindm/snapshot.h>
 #include <thindm/util.h>
 
 struct ioreq;
@@ -236,8 +237,15 @@ struct trace_world {
     unsigned century;
 };
 void trace_recorder_start(struct trace_recorder *rec, const struct trace_world *world);
-/* The machine is there: from now on only steps are recorded. */
-void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem);
+/* The state of the whole machine, for the snapshots in a ring. */
+struct trace_machine {
+    /* Nothing is in flight. Then save() appends the state without waiting, as many bytes each time; 0 or -errno. */
+    bool (*quiet)(void *opaque);
+    int (*save)(void *opaque, struct snap_buf *out);
+    void *opaque;
+};
+/* The machine is there: from now on only steps are recorded. machine NULL: no snapshots. */
+void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem, const struct trace_machine *machine);
 /* Writes the end of the trace. The machine may live on, unrecorded. */
 void trace_recorder_finish(struct trace_recorder *rec);
 /* Have all that was recorded so far written, as far as it goes without an end mark. Safe in a signal handler if the
@@ -288,12 +296,17 @@ struct trace_replay_world {
     void (*ready)(void *opaque);
     /* An operator's action. */
     void (*action)(void *opaque, enum trace_action action, uint64_t number, const char *text);
+    /* As the recorder's machine; and back. restore: 0, or negative with one line in error. NULL: neither. */
+    int (*save)(void *opaque, struct snap_buf *out);
+    int (*restore)(void *opaque, struct snap_buf *in, char error[TRACE_ERROR_BYTES]);
     void *opaque;
 };
 
 struct trace_replay_result {
     bool ok, diverged; /* neither: the file is damaged, or can't be replayed; report says so */
     uint64_t entries, steps, requests;
+    uint64_t skipped;        /* entries before the snapshot that a trace with a gap was replayed from */
+    uint64_t snapshots;      /* that were compared */
     uint64_t unverified;     /* answers that depend on what the trace doesn't hold, and were different */
     struct trace_ioreq last; /* the request of the present step */
     bool last_valid;

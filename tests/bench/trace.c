@@ -7,6 +7,7 @@
  * usage: bench-trace FILE [REQUESTS]
  */
 #include "linux/trace-file.h"
+#include "machine-state.h"
 #include "machine.h"
 #include "sim/clock.h"
 #include "sim/sim.h"
@@ -60,6 +61,16 @@ static double median(double *v)
     return v[ROUNDS / 2];
 }
 
+static bool quiet(void *machine)
+{
+    return machine_quiet(machine);
+}
+
+static int save(void *machine, struct snap_buf *out)
+{
+    return machine_save(machine, out);
+}
+
 /* ring_bytes 0 and no path: not recorded. */
 static void start(struct board *b, size_t ring_bytes, const char *path)
 {
@@ -85,7 +96,7 @@ static void start(struct board *b, size_t ring_bytes, const char *path)
             b->rec, &(struct trace_world){ &b->loop, &b->machine.hv, &b->machine.host, "bench", 6, 20 });
     if (machine_create(&b->machine, error))
         exit(1);
-    trace_recorder_ready(b->rec, &b->machine.mem);
+    trace_recorder_ready(b->rec, &b->machine.mem, &(struct trace_machine){ quiet, save, &b->machine });
     sim_serve(b->sim, &(struct ioreq_config){ .ports = &b->machine.ports,
                                               .memory = &b->machine.memory,
                                               .pci = &b->machine.pci,

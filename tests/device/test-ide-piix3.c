@@ -341,6 +341,53 @@ static void reset_during_a_write(void **state)
         assert_int_equal(b->r->mem.buckets[i].pins, 0);
 }
 
+/* Only what means something is saved of the buffers: a controller at rest takes little. */
+static void small_at_rest(void **state)
+{
+    struct bench *b = *state;
+    uint8_t data[512];
+    rig_save(b->r);
+    size_t rest = b->r->saved.len;
+    assert_true(rest < 1024);
+    command28(b, PRIMARY, 0, 0x20, 1, 2);
+    assert_int_equal(wait_ready(b, PRIMARY), READY | DRQ);
+    rig_save(b->r);
+    assert_int_equal(b->r->saved.len, rest + 1024);
+    insw(b, PRIMARY, data, 512);
+    assert_int_equal(wait_ready(b, PRIMARY), READY | DRQ);
+    rig_save(b->r);
+    assert_int_equal(b->r->saved.len, rest + 512);
+    insw(b, PRIMARY, data, 512);
+    rig_save(b->r);
+    assert_int_equal(b->r->saved.len, rest);
+    command28(b, PRIMARY, 0, 0x30, 1, 1);
+    outsw(b, PRIMARY, data, 100);
+    rig_save(b->r);
+    assert_int_equal(b->r->saved.len, rest + 100);
+}
+
+/* Saved bytes that lie outside of the buffer, or of the record. The heads of both buffers are the last 16 bytes. */
+static void hostile_parts_are_refused(void **state)
+{
+    static const struct {
+        uint32_t at, val;
+    } rows[] = { { 8, 1 },          { 4, UINT32_MAX }, { 4, 1 }, { 4, 4 }, { 0, 0x80000001 }, 
+                 { 12, (128 << 10) + 1 }, { 12, UINT32_MAX } };
+    struct bench *b = *state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        rig_save(b->r);
+        assert_int_equal(rig_restore(b->r), 0);
+        uint8_t *heads = b->r->saved.data + b->r->saved.len - 16;
+        le32_put(heads + rows[i].at, rows[i].val);
+        if (rows[i].at % 8 == 0 && rows[i].val <= 128 << 10) { /* empty at a place within the buffer is fine */
+            assert_int_equal(rig_restore(b->r), 0);
+            continue;
+        }
+        if (rig_restore(b->r) != -EINVAL)
+            fail_msg("row %u is taken", (unsigned)i);
+    }
+}
+
 /* Saved with a DMA command before, in the middle of and after its table. */
 static void snapshot_of_a_dma(void **state)
 {
@@ -695,6 +742,10 @@ static void mutated_snapshots(void **state)
                 count++;
             const struct snap_field *f = &fields[next_random(&seed) % count];
             uint64_t val = next_random(&seed) & 1 ? next_random(&seed) % 8 : next_random(&seed);
+            if (f->kind == SNAP_KIND_PART) { /* the last ones: somewhere in their heads or bytes */
+                b->r->saved.data[b->r->saved.len - 1 - next_random(&seed) % 24] ^= (uint8_t)val;
+                continue;
+            }
             rig_poke_at(b->r, f->name, next_random(&seed) % f->count, f->kind == SNAP_KIND_BOOL ? val & 1 : val);
         }
         if (rig_restore(b->r) == 0) {
@@ -753,6 +804,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(dma_error, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(stop_during_a_transfer, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(reset_during_a_write, one_disk, bench_teardown),
+        cmocka_unit_test_setup_teardown(small_at_rest, one_disk, bench_teardown),
+        cmocka_unit_test_setup_teardown(hostile_parts_are_refused, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(snapshot_of_a_dma, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(unplug_disks, cd_behind_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(unplug_keeps_the_primary_master, full, bench_teardown),

@@ -1,10 +1,12 @@
 /* A recorded guest: see session.h. */
 #include "session.h"
+#include "machine-state.h"
 #include "null/block-null.h"
 #include "sim/clock.h"
 #include "sim/sim.h"
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +14,7 @@
     "thindm\0-qtest\0stdio\0-machine\0xenfv\0-m\0"                                                                     \
     "16\0-vga\0std\0-drive\0file=null-co://,if=ide,index=0\0"                                                          \
     "-drive\0file=null-co://,if=ide,index=2,media=cdrom,id=cd\0-serial\0null\0"
-enum { RAM_BYTES = 16 << 20, ROM_BYTES = 1536, DISK_BYTES = 1 << 20, MAX_ARGS = 32 };
+enum { RAM_BYTES = 16 << 20, ROM_BYTES = 1536, DISK_BYTES = 1 << 20, MAX_ARGS = 32, REQUESTS_PER_ROUND = 5000 };
 /* Ports of the board. */
 enum { IDE0 = 0x1f0, IDE1 = 0x170, COM1 = 0x3f8, KBD = 0x60, VGA_STATUS = 0x3da, BUS_MASTER = 0xc000 };
 
@@ -223,6 +225,16 @@ static void use_rest(struct guest *g, unsigned requests)
                       &(struct sim_request){ .addr = 0x3f8, .size = 3, .count = 1, .type = IOREQ_PIO, .read = true });
 }
 
+static bool quiet(void *machine)
+{
+    return machine_quiet(machine);
+}
+
+static int save(void *machine, struct snap_buf *out)
+{
+    return machine_save(machine, out);
+}
+
 void session_record(struct memory_sink *sink, size_t ring_bytes, unsigned requests, unsigned *log_lines)
 {
     struct guest *g = calloc(1, sizeof(*g));
@@ -259,16 +271,18 @@ void session_record(struct memory_sink *sink, size_t ring_bytes, unsigned reques
                                                      .century = 20 });
     err = machine_create(&g->machine, error);
     assert(!err);
-    trace_recorder_ready(rec, &g->machine.mem);
+    trace_recorder_ready(rec, &g->machine.mem, &(struct trace_machine){ quiet, save, &g->machine });
     sim_serve(g->sim, &(struct ioreq_config){ .ports = &g->machine.ports,
                                               .memory = &g->machine.memory,
                                               .pci = &g->machine.pci,
                                               .mem = &g->machine.mem,
                                               .log = &g->log,
                                               .trace = trace_recorder_trace(rec) });
-    use_disk(g);
-    use_dma(g);
-    use_rest(g, requests);
+    for (unsigned done = 0; done <= requests; done += REQUESTS_PER_ROUND) {
+        use_disk(g);
+        use_dma(g);
+        use_rest(g, requests < REQUESTS_PER_ROUND ? requests : REQUESTS_PER_ROUND);
+    }
     trace_action(trace_recorder_trace(rec), TRACE_EJECT, 1, "cd");
     (void)machine_eject(&g->machine, "cd", true, error);
     trace_end(trace_recorder_trace(rec));
@@ -312,6 +326,19 @@ static void act(void *opaque, enum trace_action action, uint64_t number, const c
         machine_drain(&p->machine);
 }
 
+static int save_player(void *opaque, struct snap_buf *out)
+{
+    return machine_save(&((struct player *)opaque)->machine, out);
+}
+
+static int restore_player(void *opaque, struct snap_buf *in, char error[TRACE_ERROR_BYTES])
+{
+    char text[CONFIG_ERROR_BYTES] = "";
+    int err = machine_restore(&((struct player *)opaque)->machine, in, text);
+    (void)snprintf(error, TRACE_ERROR_BYTES, "%.160s", text);
+    return err;
+}
+
 static void play(struct player *p, struct trace_replay *replay, struct trace_replay_result *result)
 {
     char **argv, error[CONFIG_ERROR_BYTES] = "";
@@ -350,6 +377,8 @@ static void play(struct player *p, struct trace_replay *replay, struct trace_rep
                                                    .buffered_page = p->pages + PAGE_BYTES,
                                                    .nr_vcpus = IOREQ_MAX_VCPUS,
                                                    .action = act,
+                                                   .save = save_player,
+                                                   .restore = restore_player,
                                                    .opaque = p },
                      result);
     machine_destroy(&p->machine);

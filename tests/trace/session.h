@@ -22,7 +22,7 @@ void memory_sink_free(struct memory_sink *m);
 int memory_reader(struct trace_reader *reader, const struct memory_sink *m) WARN_UNUSED;
 
 /* Record a session: into sink, or into a ring of ring_bytes that is dumped to sink at the end. requests: how many more
- * than the usual ones. */
+ * than the usual ones, which are done again for every 5000. */
 void session_record(struct memory_sink *sink, size_t ring_bytes, unsigned requests, unsigned *log_lines);
 /* Replay what is in sink; result->ok is false too if the trace or its machine were refused. */
 void session_replay(const struct memory_sink *sink, struct trace_replay_result *result);

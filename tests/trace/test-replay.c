@@ -72,14 +72,16 @@ static void the_session_has_all_kinds(void **state)
 
 /* Copy the good trace; entry number changed by fn. */
 typedef void change_fn(struct trace_entry *e, uint64_t seed);
-static void copy_changed(struct memory_sink *to, uint64_t number, change_fn *fn, uint64_t seed)
+static void copy_of(const struct memory_sink *from, struct memory_sink *to, uint64_t number, change_fn *fn,
+                    uint64_t seed)
 {
     static struct trace_reader reader;
     struct trace_recorder *rec;
     struct trace_entry e;
     memory_sink_init(to);
     assert_int_equal(trace_recorder_create(&(struct trace_recorder_config){ .sink = &to->sink }, &rec), 0);
-    assert_int_equal(memory_reader(&reader, &good), 0);
+    assert_int_equal(memory_reader(&reader, from), 0);
+    trace_recorder_set_flags(rec, reader.flags);
     while (trace_reader_next(&reader, &e) > 0) {
         if (e.number == number)
             fn(&e, seed);
@@ -87,6 +89,11 @@ static void copy_changed(struct memory_sink *to, uint64_t number, change_fn *fn,
     }
     assert_int_equal(trace_recorder_flush(rec), 0);
     trace_recorder_destroy(rec);
+}
+
+static void copy_changed(struct memory_sink *to, uint64_t number, change_fn *fn, uint64_t seed)
+{
+    copy_of(&good, to, number, fn, seed);
 }
 
 static void unchanged(struct trace_entry *e, uint64_t seed)
@@ -232,6 +239,12 @@ static void change_wildly(struct trace_entry *e, uint64_t seed)
         e->kind = (enum trace_kind)(TRACE_CONFIG + next_random(&seed) % (TRACE_NR_KINDS - TRACE_CONFIG));
 }
 
+static void change_some_byte(struct trace_entry *e, uint64_t seed)
+{
+    if (e->len > 0)
+        ((uint8_t *)(uintptr_t)e->bytes)[next_random(&seed) % e->len] ^= (uint8_t)(1 + next_random(&seed) % 255);
+}
+
 /* Whoever made the file up: an error or a divergence, or the change didn't matter. */
 static void made_up_entries_do_no_harm(void **state)
 {
@@ -265,11 +278,60 @@ static void a_ring_keeps_the_last_entries(void **state)
     assert_int_equal(starts, 1);
     assert_int_equal(ejects, 1);
     assert_int_equal(gaps, 1);
-    struct trace_replay_result result;
-    session_replay(&dump, &result);
-    assert_false(result.ok);
-    assert_non_null(strstr(result.report, "left out"));
     memory_sink_free(&dump);
+}
+
+/* Bytes of a snapshot that somebody changed: refused, or a machine that does something else; never more. */
+static void hostile_snapshots_do_no_harm(void **state)
+{
+    static struct trace_reader reader;
+    struct memory_sink dump, copy;
+    struct trace_replay_result result;
+    struct trace_entry e;
+    unsigned lines, refused = 0;
+    uint64_t first = 0;
+    memory_sink_init(&dump);
+    session_record(&dump, 16384, 10000, &lines);
+    assert_int_equal(memory_reader(&reader, &dump), 0);
+    while (trace_reader_next(&reader, &e) > 0 && e.kind != TRACE_SNAPSHOT)
+        ;
+    first = e.number;
+    for (uint64_t i = 0; i < 600; i++) {
+        uint64_t number = i % 4 == 3 ? first + 1 : first; /* its second piece too */
+        copy_of(&dump, &copy, number, i % 3 ? change_some_byte : change_wildly, i);
+        session_replay(&copy, &result);
+        assert_true(result.ok || result.report[0]);
+        refused += !result.ok;
+        memory_sink_free(&copy);
+    }
+    assert_true(refused > 100);
+    memory_sink_free(&dump);
+}
+
+/* It says why it can't be replayed. */
+static void a_gap_without_a_snapshot_is_told(void **state)
+{
+    static struct trace_reader reader;
+    struct memory_sink copy;
+    struct trace_replay_result result;
+    struct trace_recorder *rec;
+    struct trace_entry e;
+    memory_sink_init(&copy);
+    assert_int_equal(trace_recorder_create(&(struct trace_recorder_config){ .sink = &copy.sink }, &rec), 0);
+    trace_recorder_set_flags(rec, TRACE_GAPS);
+    assert_int_equal(memory_reader(&reader, &good), 0);
+    uint64_t ready = find(TRACE_READY, 0);
+    while (trace_reader_next(&reader, &e) > 0) {
+        if (e.number <= ready || e.number > ready + 10)
+            trace_recorder_copy(rec, &e);
+    }
+    assert_int_equal(trace_recorder_flush(rec), 0);
+    trace_recorder_destroy(rec);
+    session_replay(&copy, &result);
+    assert_false(result.ok);
+    assert_false(result.diverged);
+    assert_non_null(strstr(result.report, "left out"));
+    memory_sink_free(&copy);
 }
 
 /* Before it is full a ring has all but the disks' data. */
@@ -284,6 +346,35 @@ static void a_young_ring_replays(void **state)
     if (!result.ok)
         print_message("%s\n", result.report);
     assert_true(result.ok);
+    memory_sink_free(&dump);
+}
+
+/* One that lost its middle is replayed from the oldest snapshot that it has. */
+static void a_full_ring_replays_from_a_snapshot(void **state)
+{
+    static struct trace_reader reader;
+    struct memory_sink dump;
+    struct trace_replay_result result;
+    struct trace_entry e;
+    unsigned lines, snapshots = 0;
+    uint64_t entries = 0;
+    memory_sink_init(&dump);
+    session_record(&dump, 65536, 60000, &lines);
+    assert_int_equal(memory_reader(&reader, &dump), 0);
+    for (; trace_reader_next(&reader, &e) > 0; entries++) {
+        snapshots += e.kind == TRACE_SNAPSHOT;
+        if (e.kind == TRACE_SNAPSHOT)
+            assert_true(e.v[2] < 2048); /* packed: a few percent of the ring */
+    }
+    assert_true(reader.ended);
+    assert_in_range(snapshots, 2, 5);
+    session_replay(&dump, &result);
+    if (!result.ok)
+        print_message("%s\n", result.report);
+    assert_true(result.ok);
+    assert_true(result.requests > entries / 4);
+    assert_in_range(result.snapshots, 1, snapshots - 1);
+    assert_true(result.skipped > 0);
     memory_sink_free(&dump);
 }
 
@@ -312,6 +403,9 @@ int main(void)
         cmocka_unit_test(made_up_entries_do_no_harm),
         cmocka_unit_test(a_ring_keeps_the_last_entries),
         cmocka_unit_test(a_young_ring_replays),
+        cmocka_unit_test(a_full_ring_replays_from_a_snapshot),
+        cmocka_unit_test(hostile_snapshots_do_no_harm),
+        cmocka_unit_test(a_gap_without_a_snapshot_is_told),
         cmocka_unit_test(a_full_disk_ends_the_trace_only),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
