@@ -9,6 +9,7 @@
 #include "backends/linux/log-file.h"
 #include "backends/linux/sandbox.h"
 #include "backends/linux/signals.h"
+#include "backends/pv/pv.h"
 #include "backends/xen/xen.h"
 #include "hw/chipset/piix4-pm.h"
 #include "hw/machine.h"
@@ -31,7 +32,9 @@ struct thindm {
     struct loop loop;
     struct linux_host host;
     struct signals signals;
-    struct xen *xen;     /* NULL under a qtest client: sim is used then */
+    struct xen *xen;     /* NULL under a qtest client: sim is used then; and if there is no board */
+    struct pv_xen *pv_xen;
+    struct pv *pv; /* NULL: no PV back ends */
     struct sim_main sim;
     struct record_main record;
     struct machine machine; /* hv NULL: there is none */
@@ -67,6 +70,7 @@ static int op_cont(void *opaque, char error[CONFIG_ERROR_BYTES])
         return err;
     }
     loop_thaw(&t->loop);
+    pv_set_paused(t->pv, false);
     t->status = QMP_RUNNING;
     event(t, "RESUME", NULL);
     return 0;
@@ -79,6 +83,7 @@ static int op_stop(void *opaque, char error[CONFIG_ERROR_BYTES])
         return 0;
     trace_action(record_main_trace(&t->record), TRACE_STOP, 0, NULL);
     machine_drain(&t->machine);
+    pv_set_paused(t->pv, true);
     trace_end(record_main_trace(&t->record));
     int err = t->xen ? xen_set_paused(t->xen, true) : 0;
     if (err) {
@@ -343,6 +348,35 @@ static int start_guest(struct thindm *t)
                      t->error);
 }
 
+static bool has_board(const struct config *c)
+{
+    return c->machine == MACHINE_XENFV || c->machine == MACHINE_PC_XEN;
+}
+
+/*
+ * A guest with a board has its emulated disks: their images are locked for it already, and it goes on without PV back ends where
+ * there is no grant device.
+ */
+static int start_pv(struct thindm *t)
+{
+    const struct config *c = &t->config;
+    if (c->domid_restrict)
+        return 0; /* what PV back ends stand on is about to be given up */
+    int err = pv_xen_open((uint16_t)c->domid, &t->epoll, &t->loop, t->log, &t->pv_xen, t->error);
+    if (!err)
+        err = pv_create(&(struct pv_config){ .domid = (uint16_t)c->domid, .loop = &t->loop, .log = t->log,
+                            .host = &t->host.host, .ops = &pv_xen_ops, .opaque = t->pv_xen, .lock = !has_board(c) },
+                        &t->pv, t->error);
+    if (!err) {
+        pv_xen_bind(t->pv_xen, t->pv);
+    } else if (has_board(c)) {
+        log_print(t->log, LOG_WARN, "pv", "%s; the guest has its emulated devices only", t->error);
+        t->error[0] = '\0';
+        err = 0;
+    }
+    return err;
+}
+
 /*
  * Xen, file system, user, in this order. Only then is the toolstack told, through a connection opened with the old rights; with -S it asks by
  * QMP instead, which is answered from the loop on.
@@ -350,7 +384,8 @@ static int start_guest(struct thindm *t)
 static int drop_and_announce(struct thindm *t, const struct runas *runas)
 {
     const struct config *c = &t->config;
-    xen_close_unserved(t->xen);
+    if (!t->pv)
+        xen_close_unserved(t->xen);
     int err = c->domid_restrict ? xen_restrict(t->xen) : 0;
     if (err) {
         snprintf(t->error, sizeof(t->error), "-xen-domid-restrict: this kernel can't restrict Xen's devices: %s", strerror(-err));
@@ -363,7 +398,7 @@ static int drop_and_announce(struct thindm *t, const struct runas *runas)
         return err;
     t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
     bool announce = !c->start_stopped && !c->domid_restrict;
-    err = xen_announce(t->xen, announce);
+    err = t->xen ? xen_announce(t->xen, announce) : announce ? pv_xen_announce(t->pv_xen) : 0;
     if (err)
         snprintf(t->error, sizeof(t->error), "can't write device-model/%d/state to xenstore: %s", c->domid, strerror(-err));
     return err;
@@ -391,10 +426,12 @@ static int start(struct thindm *t)
     int err = c->runas ? runas_parse(c->runas, &runas, t->error) : 0;
     if (!err)
         err = signals_init(&t->signals, &t->epoll, end_signal, t);
-    if (!err && c->machine != MACHINE_NONE)
+    if (!err && has_board(c))
         err = record_main_open(&t->record, c, t->log, t->error);
-    if (!err && (c->machine != MACHINE_NONE || c->qtest))
+    if (!err && (has_board(c) || c->qtest))
         err = start_guest(t);
+    if (!err && c->machine != MACHINE_NONE && !c->qtest)
+        err = start_pv(t);
     if (!err)
         err = open_monitors(t);
     if (!err && c->pidfile)
@@ -423,6 +460,8 @@ static void finish(struct thindm *t)
     sim_main_close(&t->sim);
     if (t->machine.hv)
         machine_drain(&t->machine);
+    pv_destroy(t->pv);
+    pv_xen_close(t->pv_xen);
     for (unsigned i = 0; i < t->config.nr_chrs; i++)
         chr_close(t->chrs[i]);
     qmp_destroy(t->qmp);

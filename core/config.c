@@ -77,6 +77,15 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_BYTES])
     }
     if (config->domid < 0 && !config->qtest)
         return bad(error, "-xen-domid: missing; thindm needs the domain to serve");
+    if (config->xen_attach && config->machine != MACHINE_XENPV)
+        return bad(error, "-xen-attach: only with -machine xenpv");
+    if (config->machine == MACHINE_XENPV && config->qtest)
+        return bad(error, "-machine xenpv: there is no Xen under a qtest client");
+    if (config->machine == MACHINE_XENPV && (config->ide[0].present || config->ide[1].present || config->ide[2].present ||
+                                             config->ide[3].present || config->vga != VGA_NONE))
+        return bad(error, "-machine xenpv: has no emulated devices, but -drive or -device gives one");
+    if (config->machine == MACHINE_XENPV && config->domid_restrict)
+        return bad(error, "-xen-domid-restrict: PV back ends need xenstore and grants, which it takes away");
     if (config->vcpus > config->max_vcpus)
         return bad(error, "-smp: %u CPUs are more than maxcpus=%u", config->vcpus, config->max_vcpus);
     return check_drives(config, error);

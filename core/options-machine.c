@@ -90,9 +90,9 @@ void option_finish_machine(struct options *o)
     else if (!strcmp(type, "none"))
         o->config->machine = MACHINE_NONE;
     else if (!strcmp(type, "xenpv"))
-        option_fail(o, "only HVM guests are served, not PV or PVH");
+        o->config->machine = MACHINE_XENPV;
     else
-        option_fail(o, "unknown machine; there are xenfv, pc and none");
+        option_fail(o, "unknown machine; there are xenfv, pc, xenpv and none");
     if (o->accel && !option_word("xen|qtest", o->accel))
         option_fail(o, "accel=%.64s is not supported; thindm serves Xen guests only", o->accel);
     if (pc && !o->accel && !qtest)

@@ -17,8 +17,8 @@
 static const struct option_row rows[] = {
     { "xen-domid", "N", option_domid, "the domain to serve" },
     { "name", "NAME", option_name, "the guest's name, for titles and log lines" },
-    { "machine", "xenfv|pc|none[,accel=xen|qtest][,max-ram-below-4g=SIZE][,acpi=on|off][,platform=on|off]",
-      option_machine, "the board; none: only monitors" },
+    { "machine", "xenfv|pc|xenpv|none[,accel=xen|qtest][,max-ram-below-4g=SIZE][,acpi=on|off][,platform=on|off]",
+      option_machine, "the board; xenpv: only PV back ends; none: only monitors" },
     { "M", "TYPE[,...]", option_machine, "the same as -machine" },
     { "accel", "xen|qtest", option_accel, "the same as -machine accel=" },
     { "m", "[size=]N[b|k|m|g|t]", option_m, "RAM of the guest; without a letter in MiB" },
@@ -47,6 +47,7 @@ static const struct option_row rows[] = {
     { "nic", "none", option_net, "no network card" },
     { "S", NULL, FLAG(start_stopped), .help = "wait for QMP cont before the guest runs" },
     { "no-shutdown", NULL, FLAG(no_shutdown), .help = "stay after the guest powered off, until a signal or QMP quit" },
+    { "xen-attach", NULL, FLAG(xen_attach), .help = "the domain is built already; with -machine xenpv" },
     { "xen-domid-restrict", NULL, FLAG(domid_restrict), .help = "give up all rights over other domains" },
     { "chroot", "DIR", TEXT(chroot_dir), .help = "change the root directory before the guest runs" },
     { "runas", "USER|UID:GID", TEXT(runas), .help = "change the user before the guest runs" },
@@ -88,7 +89,6 @@ static const struct option_row rows[] = {
     { "object", "...", option_refuse, "there are no objects" },
     { "readconfig", "FILE", option_refuse, "no configuration file is read" },
     { "daemonize", NULL, option_refuse, "thindm stays in the foreground" },
-    { "xen-attach", NULL, option_refuse, "only HVM guests are served, not PV or PVH" },
     { "enable-kvm", NULL, option_refuse, "thindm serves Xen guests only" },
 };
 

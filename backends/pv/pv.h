@@ -104,6 +104,8 @@ int pv_xen_open(uint16_t domid, struct epoll_host *epoll, struct loop *loop, str
                 char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* Who gets pv_watch() and pv_event(); NULL: nobody. */
 void pv_xen_bind(struct pv_xen *xen, struct pv *pv);
+/* Write "running" to device-model/<domid>/state, for a process that serves nothing but PV back ends. 0 or -errno. */
+int pv_xen_announce(struct pv_xen *xen) WARN_UNUSED;
 void pv_xen_close(struct pv_xen *xen);
 
 #endif

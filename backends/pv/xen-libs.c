@@ -281,6 +281,13 @@ void pv_xen_bind(struct pv_xen *xen, struct pv *pv)
     xen->pv = pv;
 }
 
+int pv_xen_announce(struct pv_xen *xen)
+{
+    char path[48];
+    (void)snprintf(path, sizeof(path), "device-model/%u/state", xen->domid);
+    return xen_write(xen, path, "running");
+}
+
 void pv_xen_close(struct pv_xen *xen)
 {
     if (!xen)

@@ -30,9 +30,11 @@ enum { CONFIG_QEMU_MAJOR = 7, CONFIG_QEMU_MINOR = 2, CONFIG_QEMU_MICRO = 22 };
 /* The path of a disk of zeros, for tests. */
 #define CONFIG_NULL_DISK "null-co://"
 
-/* XENFV has the Xen platform device in slot 2, PC_XEN has not; NONE: only a monitor, no domain (libxl's option probe).
+/*
+ * XENFV has the Xen platform device in slot 2, PC_XEN has not; NONE: only a monitor, no domain (libxl's option probe);
+ * XENPV: only PV back ends, for a domain without emulated hardware.
  */
-enum config_machine { MACHINE_XENFV, MACHINE_PC_XEN, MACHINE_NONE };
+enum config_machine { MACHINE_XENFV, MACHINE_PC_XEN, MACHINE_NONE, MACHINE_XENPV };
 enum config_vga { VGA_NONE, VGA_STD };
 
 /* One IDE unit: index 0-3 is primary master, primary slave, secondary master, secondary slave. */
@@ -58,7 +60,7 @@ struct config {
     struct chr_config qtest_chr;
     const char *qtest_log; /* NULL: stderr; "none": nowhere */
     /* no_shutdown: stay alive after the guest powered off. sandbox: -sandbox on. */
-    bool start_stopped, no_acpi, no_shutdown, domid_restrict, sandbox, help, version;
+    bool start_stopped, xen_attach, no_acpi, no_shutdown, domid_restrict, sandbox, help, version;
     const char *name, *chroot_dir, *runas, *log_file, *pidfile, *keymap;
     enum log_level log_level;
     const char *trace_record;  /* NULL: no trace is recorded */

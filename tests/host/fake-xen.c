@@ -187,16 +187,24 @@ API void *xenforeignmemory_map_resource(void *h, uint16_t d, unsigned type, unsi
 }
 API int xenforeignmemory_unmap_resource(void *h, void *resource) { return 0; }
 
-/* --- libxenevtchn: the descriptor is a pipe of port numbers --- */
-API void *xenevtchn_open(void *logger, unsigned flags) { return handle(); }
+/* --- libxenevtchn: the descriptor is a pipe of port numbers; that of a second handle never has any --- */
+static int handles[2];
+API void *xenevtchn_open(void *logger, unsigned flags)
+{
+    static unsigned next;
+    if (!handle())
+        return NULL;
+    handles[next] = next == 0 ? FAKE_EVENT_FD : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return &handles[next++ % 2];
+}
 API int xenevtchn_close(void *h) { return 0; }
-API int xenevtchn_fd(void *h) { return FAKE_EVENT_FD; }
+API int xenevtchn_fd(void *h) { return *(int *)h; }
 API int xenevtchn_bind_interdomain(void *h, uint32_t d, uint32_t remote) { return (int)remote; }
 API int xenevtchn_unbind(void *h, uint32_t port) { return 0; }
 API int xenevtchn_pending(void *h)
 {
     uint32_t port;
-    return read(FAKE_EVENT_FD, &port, sizeof(port)) == sizeof(port) ? (int)port : -1;
+    return read(*(int *)h, &port, sizeof(port)) == sizeof(port) ? (int)port : -1;
 }
 API int xenevtchn_unmask(void *h, uint32_t port)
 {
@@ -237,8 +245,41 @@ API int xc_set_hvm_param(void *h, uint32_t d, int param, unsigned long value) { 
 API void *xengnttab_open(void *l, unsigned f) { return handle(); }
 API int xengnttab_close(void *h) { return 0; }
 API int xengnttab_set_max_grants(void *h, uint32_t n) { return 0; }
-API int xengnttab_grant_copy(void *h, uint32_t n, void *segments) { return 0; }
-API void *xengnttab_map_domain_grant_refs(void *h, uint32_t n, uint32_t d, uint32_t *refs, int prot) { return NULL; }
+struct copy_end {
+    union {
+        void *virt;
+        struct {
+            uint32_t ref;
+            uint16_t offset, domid;
+        };
+    };
+};
+struct copy_segment {
+    struct copy_end source, dest;
+    uint16_t len, flags;
+    int16_t status;
+};
+API int xengnttab_grant_copy(void *h, uint32_t n, void *segments)
+{
+    struct copy_segment *s = segments;
+    for (uint32_t i = 0; i < n; i++) {
+        bool from_guest = s[i].flags & 1;
+        struct copy_end *guest = from_guest ? &s[i].source : &s[i].dest;
+        off_t at = (off_t)guest->ref * FAKE_PAGE + guest->offset;
+        ssize_t done = from_guest ? pread(FAKE_RAM_FD, s[i].dest.virt, s[i].len, at)
+                                  : pwrite(FAKE_RAM_FD, s[i].source.virt, s[i].len, at);
+        s[i].status = done == s[i].len ? 0 : -3;
+    }
+    return 0;
+}
+API void *xengnttab_map_domain_grant_refs(void *h, uint32_t n, uint32_t d, uint32_t *refs, int prot)
+{
+    char *map = mmap(NULL, n * FAKE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (uint32_t i = 0; map != MAP_FAILED && i < n; i++)
+        mmap(map + i * FAKE_PAGE, FAKE_PAGE, prot, MAP_SHARED | MAP_FIXED, FAKE_RAM_FD, (off_t)refs[i] * FAKE_PAGE);
+    return map == MAP_FAILED ? NULL : map;
+}
+API int xengnttab_unmap(void *h, void *start, uint32_t n) { return munmap(start, n * FAKE_PAGE); }
 API int xentoolcore_restrict_all(uint32_t d) { return domain(d); }
 
 /* --- libxenstore: what is written is kept in the shared table --- */
@@ -264,12 +305,14 @@ API bool xs_write(void *h, uint32_t t, const char *path, const void *data, unsig
     if (!n)
         n = &s->nodes[s->nr_nodes];
     strncpy(n->path, path, FAKE_NODE_BYTES - 1);
+    memset(n->value, 0, sizeof(n->value));
     memcpy(n->value, data, len < FAKE_NODE_BYTES ? len : FAKE_NODE_BYTES - 1);
+    atomic_fetch_add(&n->changes, 1);
     if (!n->written_ns) {
         n->written_ns = now_ns();
         s->nr_nodes++;
     }
-    return true;
+    return write(FAKE_STORE_FD, &(uint64_t){ 1 }, 8) == 8;
 }
 API void *xs_read(void *h, uint32_t t, const char *path, unsigned *len)
 {
@@ -286,17 +329,104 @@ API char *xs_get_domain_path(void *h, unsigned d) { return d ? strdup("/local/do
 API bool xs_mkdir(void *h, uint32_t t, const char *p) { return true; }
 API bool xs_rm(void *h, uint32_t t, const char *p) { return true; }
 API bool xs_set_permissions(void *h, uint32_t t, const char *p, void *perms, unsigned n) { return true; }
-API char **xs_directory(void *h, uint32_t t, const char *p, unsigned *n) { *n = 0; errno = ENOENT; return NULL; }
-API bool xs_watch(void *h, const char *p, const char *token) { return true; }
-API bool xs_unwatch(void *h, const char *p, const char *token) { return true; }
-API char **xs_read_watch(void *h, unsigned *n) { return NULL; }
-API char **xs_check_watch(void *h) { errno = EAGAIN; return NULL; }
+
+static bool is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    return strncmp(path, dir, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
+/* Names and their pointers in one piece of memory, as the library has it. */
+API char **xs_directory(void *h, uint32_t t, const char *p, unsigned *n)
+{
+    struct fake_shared *s = fake();
+    char **names = calloc(1, FAKE_NODES * (sizeof(*names) + FAKE_NODE_BYTES));
+    *n = 0;
+    for (uint32_t i = 0; i < s->nr_nodes && names; i++) {
+        const char *name = s->nodes[i].path + strlen(p) + 1;
+        unsigned k = 0;
+        if (!is_below(s->nodes[i].path, p) || strlen(s->nodes[i].path) <= strlen(p))
+            continue;
+        size_t len = strcspn(name, "/");
+        while (k < *n && (strlen(names[k]) != len || memcmp(names[k], name, len)))
+            k++;
+        if (k < *n)
+            continue;
+        names[k] = (char *)(names + FAKE_NODES) + k * FAKE_NODE_BYTES;
+        memcpy(names[k], name, len);
+        ++*n;
+    }
+    if (*n > 0)
+        return names;
+    free(names);
+    errno = ENOENT;
+    return NULL;
+}
+
+/* A watch fires once when it is set, and for each node below it whose changes it hasn't seen. */
+static struct watch {
+    char path[FAKE_NODE_BYTES], token[FAKE_NODE_BYTES];
+    uint32_t seen[FAKE_NODES];
+    bool used, fired;
+} watches[96];
+
+API bool xs_watch(void *h, const char *p, const char *token)
+{
+    for (unsigned i = 0; i < sizeof(watches) / sizeof(watches[0]); i++) {
+        struct watch *w = &watches[i];
+        if (w->used)
+            continue;
+        *w = (struct watch){ .used = true };
+        strncpy(w->path, p, FAKE_NODE_BYTES - 1);
+        strncpy(w->token, token, FAKE_NODE_BYTES - 1);
+        for (unsigned k = 0; k < FAKE_NODES; k++)
+            w->seen[k] = fake()->nodes[k].changes;
+        return write(FAKE_STORE_FD, &(uint64_t){ 1 }, 8) == 8;
+    }
+    errno = E2BIG;
+    return false;
+}
+API bool xs_unwatch(void *h, const char *p, const char *token)
+{
+    for (unsigned i = 0; i < sizeof(watches) / sizeof(watches[0]); i++) {
+        if (watches[i].used && strcmp(watches[i].path, p) == 0 && strcmp(watches[i].token, token) == 0)
+            watches[i].used = false;
+    }
+    return true;
+}
+static char **watch_event(const struct watch *w, const char *path)
+{
+    char **event = calloc(1, 2 * sizeof(*event) + 2 * FAKE_NODE_BYTES);
+    if (event) {
+        event[0] = strcpy((char *)(event + 2), path);
+        event[1] = strcpy((char *)(event + 2) + FAKE_NODE_BYTES, w->token);
+    }
+    return event;
+}
+API char **xs_check_watch(void *h)
+{
+    struct fake_shared *s = fake();
+    uint64_t told;
+    if (read(FAKE_STORE_FD, &told, sizeof(told)) != sizeof(told))
+        errno = EAGAIN;
+    for (unsigned i = 0; i < sizeof(watches) / sizeof(watches[0]); i++) {
+        struct watch *w = &watches[i];
+        if (w->used && !w->fired) {
+            w->fired = true;
+            return watch_event(w, w->path);
+        }
+        for (uint32_t k = 0; w->used && k < s->nr_nodes; k++) {
+            uint32_t changes = s->nodes[k].changes;
+            if (w->seen[k] == changes || !is_below(s->nodes[k].path, w->path))
+                continue;
+            w->seen[k] = changes;
+            return watch_event(w, s->nodes[k].path);
+        }
+    }
+    errno = EAGAIN;
+    return NULL;
+}
+API char **xs_read_watch(void *h, unsigned *n) { return xs_check_watch(h); }
 API uint32_t xs_transaction_start(void *h) { return 1; }
 API bool xs_transaction_end(void *h, uint32_t t, bool abort) { return true; }
-API int xs_fileno(void *h)
-{
-    static int never = -1;
-    if (never < 0)
-        never = eventfd(0, EFD_CLOEXEC);
-    return never;
-}
+API int xs_fileno(void *h) { return FAKE_STORE_FD; }

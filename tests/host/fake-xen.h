@@ -9,8 +9,9 @@
 #include <stdint.h>
 
 /* Descriptors that the player leaves open in the device model under these numbers. */
-enum { FAKE_SHARED_FD = 200, FAKE_RAM_FD, FAKE_EVENT_FD, FAKE_NOTIFY_FD };
-enum { FAKE_PAGE = 4096, FAKE_VCPUS = 2, FAKE_RING_PORT = 9, FAKE_PORTS = 16, FAKE_NODES = 64, FAKE_NODE_BYTES = 256 };
+enum { FAKE_SHARED_FD = 200, FAKE_RAM_FD, FAKE_EVENT_FD, FAKE_NOTIFY_FD, FAKE_STORE_FD };
+/* A grant reference is a frame number; FAKE_STORE_FD, an eventfd, tells of nodes that the player wrote. */
+enum { FAKE_PAGE = 4096, FAKE_VCPUS = 2, FAKE_RING_PORT = 9, FAKE_PORTS = 16, FAKE_NODES = 128, FAKE_NODE_BYTES = 256 };
 #define FAKE_RAM_BYTES (UINT64_C(240) << 20)
 /* The whole guest physical space that the RAM file can hold, sparse. */
 #define FAKE_SPACE_BYTES (UINT64_C(5) << 30)
@@ -18,6 +19,7 @@ enum { FAKE_PAGE = 4096, FAKE_VCPUS = 2, FAKE_RING_PORT = 9, FAKE_PORTS = 16, FA
 struct fake_node {
     char path[FAKE_NODE_BYTES], value[FAKE_NODE_BYTES];
     uint64_t written_ns; /* CLOCK_MONOTONIC */
+    _Atomic(uint32_t) changes;
 };
 
 struct fake_shared {

@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENT_WRITE_FD = FAKE_EVENT_FD + 4, ANSWER_MS = 5000 };
+enum { EVENT_WRITE_FD = FAKE_EVENT_FD + 4, ANSWER_MS = 5000, CHILD_FDS = 6 };
 
 uint64_t player_now_ns(void)
 {
@@ -25,10 +25,11 @@ uint64_t player_now_ns(void)
 }
 
 /* The child's side of the start: descriptors to their agreed numbers, then the program. */
-static void child(char *const argv[], const char *preload, const char *log, int cpu, const int fds[5])
+static void child(char *const argv[], const char *preload, const char *log, int cpu, const int fds[CHILD_FDS])
 {
-    static const int targets[5] = { FAKE_SHARED_FD, FAKE_RAM_FD, FAKE_EVENT_FD, FAKE_NOTIFY_FD, EVENT_WRITE_FD };
-    for (unsigned i = 0; i < 5; i++)
+    static const int targets[CHILD_FDS] = { FAKE_SHARED_FD, FAKE_RAM_FD, FAKE_EVENT_FD, FAKE_NOTIFY_FD,
+                                            FAKE_STORE_FD, EVENT_WRITE_FD };
+    for (unsigned i = 0; i < CHILD_FDS; i++)
         dup2(fds[i], targets[i]);
     if (cpu >= 0) {
         cpu_set_t set;
@@ -48,29 +49,61 @@ static void child(char *const argv[], const char *preload, const char *log, int 
     _exit(127);
 }
 
-struct player *player_start(char *const argv[], const char *preload, const char *log, int cpu)
+struct player *player_new(void)
 {
     struct player *p = calloc(1, sizeof(*p));
-    int shared_fd = memfd_create("fake-xen-shared", MFD_CLOEXEC), ram_fd = memfd_create("fake-xen-ram", MFD_CLOEXEC);
-    int pipe_fds[2] = { -1, -1 }, notify_fd = eventfd(0, EFD_CLOEXEC);
-    if (!p || shared_fd < 0 || ram_fd < 0 || notify_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) ||
-        ftruncate(shared_fd, sizeof(*p->shared)) || ftruncate(ram_fd, (off_t)FAKE_SPACE_BYTES))
+    p->shared_fd = memfd_create("fake-xen-shared", MFD_CLOEXEC);
+    p->ram_fd = memfd_create("fake-xen-ram", MFD_CLOEXEC);
+    p->notify_fd = eventfd(0, EFD_CLOEXEC);
+    p->store_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->shared_fd < 0 || p->ram_fd < 0 || p->notify_fd < 0 || p->store_fd < 0 ||
+        ftruncate(p->shared_fd, sizeof(*p->shared)) || ftruncate(p->ram_fd, (off_t)FAKE_SPACE_BYTES))
         abort();
-    p->shared = mmap(NULL, sizeof(*p->shared), PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
-    p->ram_fd = ram_fd;
+    p->shared = mmap(NULL, sizeof(*p->shared), PROT_READ | PROT_WRITE, MAP_SHARED, p->shared_fd, 0);
+    return p;
+}
+
+bool player_exec(struct player *p, char *const argv[], const char *preload, const char *log, int cpu)
+{
+    int pipe_fds[2];
+    if (pipe2(pipe_fds, O_CLOEXEC))
+        abort();
     p->event_write_fd = pipe_fds[1];
-    p->notify_fd = notify_fd;
-    const int fds[5] = { shared_fd, ram_fd, pipe_fds[0], notify_fd, pipe_fds[1] };
+    const int fds[CHILD_FDS] = { p->shared_fd, p->ram_fd, pipe_fds[0], p->notify_fd, p->store_fd, pipe_fds[1] };
     p->spawned_ns = player_now_ns();
     p->pid = vfork();
     if (p->pid == 0)
         child(argv, preload, log, cpu, fds);
-    close(shared_fd);
+    close(p->shared_fd);
     close(pipe_fds[0]);
-    if (p->pid > 0)
+    return p->pid > 0;
+}
+
+struct player *player_start(char *const argv[], const char *preload, const char *log, int cpu)
+{
+    struct player *p = player_new();
+    if (player_exec(p, argv, preload, log, cpu))
         return p;
     free(p);
     return NULL;
+}
+
+void player_write_node(struct player *p, const char *path, const char *value)
+{
+    struct fake_shared *s = p->shared;
+    uint32_t i = 0;
+    while (i < s->nr_nodes && strcmp(s->nodes[i].path, path))
+        i++;
+    if (i == FAKE_NODES)
+        abort();
+    snprintf(s->nodes[i].path, FAKE_NODE_BYTES, "%s", path);
+    snprintf(s->nodes[i].value, FAKE_NODE_BYTES, "%s", value);
+    s->nodes[i].written_ns = player_now_ns();
+    if (i == s->nr_nodes)
+        s->nr_nodes++;
+    atomic_fetch_add(&s->nodes[i].changes, 1);
+    if (write(p->store_fd, &(uint64_t){ 1 }, 8) != 8)
+        abort();
 }
 
 static bool ended(struct player *p)
@@ -95,9 +128,11 @@ uint64_t player_wait_running(struct player *p, unsigned ms)
 {
     uint64_t until = p->spawned_ns + (uint64_t)ms * 1000000;
     while (player_now_ns() < until) {
-        const struct fake_node *n = player_node(p, "/state");
-        if (n)
-            return n->written_ns - p->spawned_ns;
+        for (uint32_t i = 0; i < p->shared->nr_nodes; i++) {
+            const struct fake_node *n = &p->shared->nodes[i];
+            if (strstr(n->path, "device-model/") && strstr(n->path, "/state"))
+                return n->written_ns - p->spawned_ns;
+        }
         if (ended(p))
             return 0;
         usleep(1000);
@@ -105,7 +140,7 @@ uint64_t player_wait_running(struct player *p, unsigned ms)
     return 0;
 }
 
-static void raise_port(struct player *p, uint32_t port)
+void player_raise(struct player *p, uint32_t port)
 {
     struct fake_shared *s = p->shared;
     if (atomic_exchange(&s->masked[port], 1) == 0) {
@@ -134,7 +169,7 @@ uint64_t player_port(struct player *p, uint16_t port, unsigned size, bool read_i
     slot[31] = PIO;
     _Atomic(uint8_t) *state = (_Atomic(uint8_t) *)(slot + 30);
     atomic_store(state, (uint8_t)((read_it ? PIO_READ : 0) | 1));
-    raise_port(p, 1);
+    player_raise(p, 1);
     uint64_t until = player_now_ns() + (uint64_t)ANSWER_MS * 1000000;
     for (unsigned n = 1; (atomic_load(state) & 0xf) != 3; n++) {
         if (!spin) {
@@ -171,6 +206,7 @@ int player_end(struct player *p, int sig, unsigned ms)
     close(p->ram_fd);
     close(p->event_write_fd);
     close(p->notify_fd);
+    close(p->store_fd);
     free(p);
     return status;
 }

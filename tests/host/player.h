@@ -14,19 +14,26 @@ enum { PIO = 0, PIO_READ = 0x20 };
 
 struct player {
     struct fake_shared *shared;
-    int ram_fd, event_write_fd, notify_fd;
+    int ram_fd, event_write_fd, notify_fd, store_fd, shared_fd;
     pid_t pid;
     uint64_t spawned_ns;
     int status; /* of waitpid(), once it ended */
 };
 
+/* A player whose process is not started yet: for nodes that are there before it. NULL on failure. */
+struct player *player_new(void);
+bool player_exec(struct player *p, char *const argv[], const char *preload, const char *log, int cpu);
 /*
- * Start argv (NULL-terminated) with preload as LD_PRELOAD, output to log (NULL: inherited). cpu >= 0 pins it. NULL on
+ * Both at once: start argv (NULL-terminated) with preload as LD_PRELOAD, output to log (NULL: inherited). cpu >= 0 pins it. NULL on
  * failure. Every player must be ended by player_end().
  */
 struct player *player_start(char *const argv[], const char *preload, const char *log, int cpu);
 /* The value of a node whose path ends in suffix, or NULL. */
 const struct fake_node *player_node(const struct player *p, const char *suffix);
+/* Write a node before or after the start, as the toolstack or the guest does. */
+void player_write_node(struct player *p, const char *path, const char *value);
+/* An event channel of the guest fires. */
+void player_raise(struct player *p, uint32_t port);
 /* Wait at most ms for the state node; ns from spawn to it, 0 if the process ended or the time was up. */
 uint64_t player_wait_running(struct player *p, unsigned ms);
 /*

@@ -63,6 +63,27 @@ static void test_clients(void **state)
     expect(&c, "-drive ide0-hd0: null-co:// is for qtest clients only");
 }
 
+static void back_ends_only(void **state)
+{
+    struct config c;
+    config_init(&c);
+    c.domid = 1;
+    c.xen_attach = true;
+    expect(&c, "-xen-attach: only with -machine xenpv");
+    c.machine = MACHINE_XENPV;
+    expect(&c, "");
+    c.domid_restrict = true;
+    expect(&c, "-xen-domid-restrict: PV back ends need xenstore and grants, which it takes away");
+    c.domid_restrict = false;
+    c.ide[2] = (struct config_drive){ .present = true, .cdrom = true, .id = "cd" };
+    expect(&c, "-machine xenpv: has no emulated devices, but -drive or -device gives one");
+    c.ide[2].present = false;
+    c.domid = -1;
+    expect(&c, "-xen-domid: missing; thindm needs the domain to serve");
+    c.qtest = true;
+    expect(&c, "-machine xenpv: there is no Xen under a qtest client");
+}
+
 static void more_cpus_than_possible(void **state)
 {
     struct config c;
@@ -97,6 +118,7 @@ int main(void)
         cmocka_unit_test(defaults),
         cmocka_unit_test(no_machine_no_domain),
         cmocka_unit_test(test_clients),
+        cmocka_unit_test(back_ends_only),
         cmocka_unit_test(more_cpus_than_possible),
         cmocka_unit_test(drives),
     };

@@ -168,6 +168,19 @@ static void test_clients(void **state)
     refused("-qtest telnet:x", "-qtest telnet: telnet is not supported");
 }
 
+/* What libxl starts for a PV or PVH guest with a disk for it. */
+static void back_ends_of_a_pv_guest(void **state)
+{
+    struct line l;
+    good(&l, "-xen-domid 3 -no-shutdown -chardev socket,id=libxl-cmd,path=/q,server=on,wait=off "
+             "-mon chardev=libxl-cmd,mode=control -nodefaults -no-user-config -xen-attach -name pvh -vnc none "
+             "-display none -nographic -machine xenpv -m 128");
+    assert_int_equal(l.config.machine, MACHINE_XENPV);
+    assert_true(l.config.xen_attach);
+    assert_int_equal(config_check(&l.config, l.error), 0);
+    config_free(&l.config);
+}
+
 static void probe_of_master(void **state)
 {
     struct line l;
@@ -456,9 +469,7 @@ static void missing_options_are_named(void **state)
     refused("-append x", "-append: direct kernel boot is not there yet");
     refused("-incoming fd:12", "-incoming: saved guests can't be restored yet");
     refused("-incoming", "-incoming: saved guests can't be restored yet");
-    refused("-xen-attach", "-xen-attach: only HVM guests are served, not PV or PVH");
-    refused("-machine xenpv", "-machine xenpv: only HVM guests are served, not PV or PVH");
-    refused("-machine q35", "-machine q35: unknown machine; there are xenfv, pc and none");
+    refused("-machine q35", "-machine q35: unknown machine; there are xenfv, pc, xenpv and none");
     refused("-machine pc", "-machine pc: needs accel=xen");
     refused("-machine pc,accel=kvm", "-machine pc: accel=kvm is not supported; thindm serves Xen guests only");
     refused("-machine xenfv,igd-passthru=on", "-machine: igd-passthru=on is not supported");
@@ -649,7 +660,7 @@ static void words_are_checked(void **state)
     refused("-chroot ", "-chroot: empty value");
     refused("-name a,b=c", "-name: unknown key 'b'");
     refused("-machine =x", "-machine: empty key in '=x'");
-    refused("-machine xenfv,,x", "-machine xenfv,x: unknown machine; there are xenfv, pc and none");
+    refused("-machine xenfv,,x", "-machine xenfv,x: unknown machine; there are xenfv, pc, xenpv and none");
 }
 
 /* An argument is quoted in the line, and the line has to stay one, and short. */
@@ -727,6 +738,7 @@ int main(void)
         cmocka_unit_test(recorded_line_of_libxl),
         cmocka_unit_test(restricted_start),
         cmocka_unit_test(test_clients),
+        cmocka_unit_test(back_ends_of_a_pv_guest),
         cmocka_unit_test(probe_of_master),
         cmocka_unit_test(stubdom_line),
         cmocka_unit_test(xenopsd_line),

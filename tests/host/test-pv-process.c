@@ -1,0 +1,268 @@
+/*
+ * PV disks of the whole program, on the stand-in Xen libraries: beside an emulated board, and as the process that libxl
+ * starts for a PV or PVH guest. The test is toolstack and block front end. Clauses: toolstack contract, 4.3 and 4.6.
+ *
+ *     test-pv-process THINDM FAKE_XEN_SO
+ */
+#define _GNU_SOURCE
+#include "player.h"
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { START_MS = 20000, STATE_MS = 5000, END_MS = 10000, RING_FRAME = 0x100, DATA_FRAME = 0x101, PORT = 7 };
+enum { REQ_PROD = 0, RSP_PROD = 8, RSP_EVENT = 12, ENTRIES = 64, IMAGE_BYTES = 1 << 20 };
+
+#define BACK  "backend/qdisk/1/51712"
+#define FRONT "/local/domain/1/device/vbd/51712"
+
+static const char *program, *fake_xen;
+static char folder[] = "/tmp/thindm-test-XXXXXX", image[64], params[80], log_path[64];
+
+static void make_image(void)
+{
+    int fd = open(image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && ftruncate(fd, IMAGE_BYTES) == 0);
+    close(fd);
+}
+
+static struct player *start(char *const argv[])
+{
+    static const char *const entry[][2] = {
+        { BACK "/frontend", FRONT },
+        { BACK "/frontend-id", "1" },
+        { BACK "/params", params },
+        { BACK "/mode", "w" },
+        { BACK "/device-type", "disk" },
+        { BACK "/online", "1" },
+        { BACK "/state", "1" },
+        { FRONT "/state", "1" },
+        { "backend/vkbd/1/0/online", "1" },
+        { "backend/vkbd/1/0/state", "1" },
+    };
+    struct player *p = player_new();
+    assert_non_null(p);
+    for (size_t i = 0; i < sizeof(entry) / sizeof(entry[0]); i++)
+        player_write_node(p, entry[i][0], entry[i][1]);
+    assert_true(player_exec(p, argv, fake_xen, log_path, -1));
+    if (!player_wait_running(p, START_MS)) {
+        player_end(p, SIGKILL, 0);
+        fail_msg("not ready");
+    }
+    return p;
+}
+
+static void wait_state(struct player *p, const char *path, const char *state)
+{
+    for (unsigned ms = 0; ms < STATE_MS; ms++) {
+        const struct fake_node *n = player_node(p, path);
+        if (n && strcmp(n->value, state) == 0)
+            return;
+        usleep(1000);
+    }
+    fail_msg("%s is not %s", path, state);
+}
+
+static uint8_t *frame(struct player *p, unsigned nr)
+{
+    void *map = mmap(NULL, FAKE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, p->ram_fd, (off_t)nr * FAKE_PAGE);
+    assert_true(map != MAP_FAILED);
+    return map;
+}
+
+static void connect_front(struct player *p)
+{
+    char text[16];
+    uint8_t *ring = frame(p, RING_FRAME);
+    memset(ring, 0, FAKE_PAGE);
+    memcpy(ring + RSP_EVENT, &(uint32_t){ 1 }, 4);
+    munmap(ring, FAKE_PAGE);
+    snprintf(text, sizeof(text), "%d", RING_FRAME);
+    player_write_node(p, FRONT "/ring-ref", text);
+    snprintf(text, sizeof(text), "%d", PORT);
+    player_write_node(p, FRONT "/event-channel", text);
+    player_write_node(p, FRONT "/protocol", "x86_64-abi");
+    player_write_node(p, FRONT "/state", "3");
+    wait_state(p, BACK "/state", "4");
+    player_write_node(p, FRONT "/state", "4");
+}
+
+/* Request nr of one page at sector; the status of its answer. */
+static int request(struct player *p, uint32_t nr, uint8_t op, uint64_t sector)
+{
+    uint8_t *ring = frame(p, RING_FRAME), *at = ring + ENTRIES + nr % 32 * 112;
+    memset(at, 0, 112);
+    at[0] = op;
+    at[1] = op == 3 ? 0 : 1;
+    memcpy(at + 8, &(uint64_t){ nr }, 8);
+    memcpy(at + 16, &sector, 8);
+    memcpy(at + 24, &(uint32_t){ DATA_FRAME }, 4);
+    at[29] = 7;
+    atomic_store((_Atomic(uint32_t) *)(void *)(ring + REQ_PROD), nr + 1);
+    player_raise(p, PORT);
+    for (unsigned ms = 0; atomic_load((_Atomic(uint32_t) *)(void *)(ring + RSP_PROD)) != nr + 1; ms++) {
+        assert_true(ms < STATE_MS);
+        usleep(1000);
+    }
+    int16_t status;
+    memcpy(&status, at + 10, 2);
+    assert_memory_equal(at, &(uint64_t){ nr }, 8);
+    munmap(ring, FAKE_PAGE);
+    return status;
+}
+
+static void move_data(struct player *p)
+{
+    uint8_t *data = frame(p, DATA_FRAME), expect[FAKE_PAGE], found[FAKE_PAGE];
+    for (unsigned i = 0; i < FAKE_PAGE; i++)
+        data[i] = expect[i] = (uint8_t)(i * 13 + i / 256);
+    assert_int_equal(request(p, 0, 1, 64), 0);
+    assert_int_equal(request(p, 1, 3, 0), 0);
+    memset(data, 0, FAKE_PAGE);
+    assert_int_equal(request(p, 2, 0, 64), 0);
+    assert_memory_equal(data, expect, FAKE_PAGE);
+    assert_int_equal(request(p, 3, 0, IMAGE_BYTES / 512), -1);
+    int fd = open(image, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, found, FAKE_PAGE, 64 * 512), FAKE_PAGE);
+    close(fd);
+    assert_memory_equal(found, expect, FAKE_PAGE);
+    munmap(data, FAKE_PAGE);
+}
+
+static void end(struct player *p)
+{
+    int status = player_end(p, SIGTERM, END_MS);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static char *const back_ends[] = {
+    NULL,  "-xen-domid", "1",    "-no-shutdown", "-nodefaults", "-no-user-config", "-xen-attach", "-name",
+    "pvh", "-vnc",       "none", "-display",     "none",        "-nographic",      "-machine",    "xenpv",
+    "-m",  "128",        NULL
+};
+
+static struct player *start_back_ends(void)
+{
+    char *argv[sizeof(back_ends) / sizeof(back_ends[0])];
+    memcpy(argv, back_ends, sizeof(back_ends));
+    argv[0] = (char *)(uintptr_t)program;
+    make_image();
+    return start(argv);
+}
+
+static void a_process_of_back_ends(void **state)
+{
+    struct player *p = start_back_ends();
+    assert_int_equal(p->shared->servers, 0); /* no ioreq server */
+    wait_state(p, "backend/vkbd/1/0/state", "6");
+    wait_state(p, BACK "/state", "2");
+    assert_string_equal(player_node(p, BACK "/sectors")->value, "2048");
+    for (int round = 0; round < 2; round++) {
+        connect_front(p);
+        move_data(p);
+        player_write_node(p, FRONT "/state", "5");
+        wait_state(p, BACK "/state", "5");
+        player_write_node(p, FRONT "/state", "6");
+        wait_state(p, BACK "/state", "6");
+        player_write_node(p, FRONT "/state", "1");
+        wait_state(p, BACK "/state", "2");
+    }
+    end(p);
+}
+
+static void an_image_is_locked(void **state)
+{
+    struct player *p = start_back_ends();
+    struct player *second = NULL;
+    wait_state(p, BACK "/state", "2");
+    second = start_back_ends();
+    wait_state(second, BACK "/state", "6");
+    assert_non_null(player_node(second, "error/" BACK "/error"));
+    end(second);
+    end(p);
+}
+
+static void an_idle_disk_sleeps(void **state)
+{
+    struct player *p = start_back_ends();
+    connect_front(p);
+    assert_int_equal(request(p, 0, 3, 0), 0);
+    usleep(300000);
+    uint64_t before = player_switches(p);
+    usleep(1000000);
+    assert_int_equal(player_switches(p) - before, 0);
+    end(p);
+}
+
+/* The second event channel handle of the stand-in has no events: what is there when the front end connects is served.
+ */
+static void beside_a_board(void **state)
+{
+    static char drive[200];
+    snprintf(drive, sizeof(drive), "file=%s,if=ide,index=0,media=disk,format=raw,cache=writeback", image);
+    char *argv[] = { (char *)(uintptr_t)program,
+                     "-xen-domid",
+                     "1",
+                     "-no-shutdown",
+                     "-nodefaults",
+                     "-vnc",
+                     "none",
+                     "-display",
+                     "none",
+                     "-net",
+                     "none",
+                     "-machine",
+                     "xenfv,suppress-vmdesc=on",
+                     "-m",
+                     "240",
+                     "-drive",
+                     drive,
+                     NULL };
+    make_image();
+    struct player *p = start(argv);
+    wait_state(p, BACK "/state", "2"); /* the emulated disk's lock is not in the way */
+    wait_state(p, "backend/vkbd/1/0/state", "6");
+    connect_front(p);
+    end(p);
+}
+
+static int make_folder(void **state)
+{
+    assert_non_null(mkdtemp(folder));
+    snprintf(image, sizeof(image), "%s/disk.img", folder);
+    snprintf(params, sizeof(params), "aio:%s", image);
+    snprintf(log_path, sizeof(log_path), "%s/log", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    unlink(image);
+    unlink(log_path);
+    return rmdir(folder);
+}
+
+int main(int argc, char *argv[])
+{
+    if (argc != 3)
+        return 2;
+    program = argv[1];
+    fake_xen = argv[2];
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_process_of_back_ends),
+        cmocka_unit_test(an_image_is_locked),
+        cmocka_unit_test(an_idle_disk_sleeps),
+        cmocka_unit_test(beside_a_board),
+    };
+    return cmocka_run_group_tests_name("pv-process", tests, make_folder, remove_folder);
+}
