@@ -1,0 +1,300 @@
+/*
+ * Between the guest's physical regions and the medium: the walk of the descriptor table, requests straight on pinned
+ * guest memory.
+ * Source: AHCI 1.3.1, 4.2.3.3. Bit 0 of addresses and counts isn't looked at: odd regions work byte by byte, as in the
+ * machine that Xen guests know. Left out: the interrupt bit of a descriptor.
+ *
+ * A piece of a transfer is what AHCI_PINS pinned runs of guest memory hold, in whole sectors. Descriptors that chop a
+ * sector up finer than that go through the transfer's buffer. Distinct buckets are what is scarce: a transfer that
+ * finds none waits for others of this controller to end.
+ */
+#include "ahci-private.h"
+
+#include <errno.h>
+
+enum { PRD_BYTES = 16, PRD_COUNT = 0x3fffff };
+#define PIECE_UNITS UINT32_C(0x4000) /* 8 MiB of the smaller sectors */
+
+static enum ahci_result load(struct ahci_port *p, struct ahci_prd *prd)
+{
+    uint8_t entry[PRD_BYTES];
+    if (prd->left > 0)
+        return AHCI_OK;
+    if (prd->next >= prd->entries)
+        return AHCI_SHORT;
+    if (ahci_mem_read(p, prd->table + (uint64_t)PRD_BYTES * prd->next, entry, sizeof(entry)))
+        return AHCI_FAULT;
+    prd->addr = le64_get(entry);
+    prd->left = (le32_get(entry + 12) & PRD_COUNT) + 1;
+    prd->next++;
+    return AHCI_OK;
+}
+
+static void advance(struct ahci_prd *prd, uint32_t bytes)
+{
+    prd->addr += bytes;
+    prd->left -= bytes;
+}
+
+enum ahci_result ahci_copy(struct ahci_port *p, struct ahci_prd *prd, uint8_t *buf, uint32_t len, bool to_guest)
+{
+    while (len > 0) {
+        enum ahci_result result = load(p, prd);
+        if (result != AHCI_OK)
+            return result;
+        uint32_t run = (uint32_t)min_u64(prd->left, len);
+        /* load() has seen that the function is bus master. */
+        int err = to_guest ? mem_write(p->hba->mem, prd->addr, buf, run) : mem_read(p->hba->mem, prd->addr, buf, run);
+        if (err)
+            return AHCI_FAULT;
+        advance(prd, run);
+        buf += run;
+        len -= run;
+    }
+    return AHCI_OK;
+}
+
+/* Take a pin of the bucket into the account. False: it would be one bucket too many. */
+static bool charge(struct ahci *s, const struct mem_bucket *bucket)
+{
+    uint16_t *pins = &s->bucket_pins[bucket - s->mem->buckets];
+    if (*pins == 0 && s->buckets == AHCI_BUCKETS)
+        return false;
+    if ((*pins)++ == 0)
+        s->buckets++;
+    return true;
+}
+
+static void discharge(struct ahci *s, const struct mem_bucket *bucket)
+{
+    uint16_t *pins = &s->bucket_pins[bucket - s->mem->buckets];
+    if (--*pins == 0)
+        s->buckets--;
+}
+
+static void unpin_one(struct ahci_xfer *x, unsigned i, size_t written)
+{
+    struct ahci *s = x->port->hba;
+    discharge(s, x->pin[i].bucket);
+    mem_unpin(s->mem, &x->pin[i], written);
+}
+
+/* Others may have waited for the buckets. */
+static void unpin(struct ahci_xfer *x)
+{
+    struct ahci *s = x->port->hba;
+    if (x->nr_pins == 0)
+        return;
+    for (unsigned i = 0; i < x->nr_pins; i++)
+        unpin_one(x, i, x->req.op == BLOCK_READ ? x->vec[i].len : 0);
+    x->nr_pins = 0;
+    for (unsigned i = 0; i < AHCI_PORTS; i++) {
+        for (unsigned t = 0; t < AHCI_TRANSFERS; t++) {
+            if (s->port[i].xfer[t].state == XFER_WAITING)
+                task_post(&s->port[i].task);
+        }
+    }
+}
+
+static enum ahci_result pin(struct ahci_xfer *x, unsigned i, uint32_t limit)
+{
+    struct ahci *s = x->port->hba;
+    int err = mem_pin(s->mem, x->prd.addr, (size_t)min_u64(x->prd.left, limit), &x->pin[i]);
+    if (err)
+        return err == -ENOBUFS ? AHCI_CROWDED : AHCI_FAULT;
+    if (!charge(s, x->pin[i].bucket)) {
+        mem_unpin(s->mem, &x->pin[i], 0);
+        return AHCI_CROWDED;
+    }
+    return AHCI_OK;
+}
+
+/* Give excess bytes at the end of the pinned runs back to the table. */
+static void give_back(struct ahci_xfer *x, uint32_t excess)
+{
+    while (excess > 0) {
+        unsigned i = x->nr_pins - 1;
+        uint32_t len = (uint32_t)x->vec[i].len;
+        x->prd = x->pin_prd[i];
+        if (len <= excess) {
+            unpin_one(x, i, 0);
+            x->nr_pins--;
+            excess -= len;
+        } else {
+            x->vec[i].len = len - excess;
+            advance(&x->prd, len - excess);
+            excess = 0;
+        }
+    }
+}
+
+/* Pin runs for up to want bytes; *got is a multiple of unit. Why it stopped short is the result. */
+static enum ahci_result gather(struct ahci_xfer *x, uint32_t want, uint32_t unit, uint32_t *got)
+{
+    enum ahci_result result = AHCI_OK;
+    uint32_t sum = 0;
+    while (sum < want) {
+        unsigned i = x->nr_pins;
+        result = i < AHCI_PINS ? load(x->port, &x->prd) : AHCI_FULL;
+        if (result == AHCI_OK)
+            result = pin(x, i, want - sum);
+        if (result != AHCI_OK)
+            break;
+        x->vec[i] = x->pin[i].vec;
+        x->pin_prd[i] = x->prd;
+        x->nr_pins++;
+        advance(&x->prd, (uint32_t)x->vec[i].len);
+        sum += (uint32_t)x->vec[i].len;
+    }
+    give_back(x, sum % unit);
+    *got = sum - sum % unit;
+    return result;
+}
+
+static void end(struct ahci_xfer *x, enum ahci_result result)
+{
+    x->state = XFER_IDLE;
+    if (x->queued)
+        ahci_queue_ended(x, result);
+    else
+        ahci_plain_ended(x, result);
+}
+
+static void request_done(struct block_req *req, int err);
+
+static void submit(struct ahci_xfer *x, enum block_op op, uint32_t units)
+{
+    struct ide_drive *d = ahci_drive(x->port);
+    uint32_t bytes = ide_sector_bytes(d);
+    x->state = XFER_FLYING;
+    x->units = units;
+    x->req.op = op;
+    x->req.offset = op == BLOCK_FLUSH ? 0 : x->lba * bytes;
+    x->req.len = (uint64_t)units * bytes;
+    x->req.vec = x->vec;
+    x->req.done = request_done;
+    x->req.opaque = x;
+    block_submit(d->block, &x->req);
+}
+
+static void piece(struct ahci_xfer *x);
+
+/* The next sectors through the transfer's buffer. */
+static void bounce(struct ahci_xfer *x)
+{
+    uint32_t units = AHCI_BOUNCE_BYTES / x->host_bytes;
+    units = x->careful > 0 ? 1 : units < x->left ? units : x->left;
+    x->piece_prd = x->prd;
+    x->bounced = true;
+    x->vec[0] = (struct vec){ x->bounce, (size_t)units * ide_sector_bytes(ahci_drive(x->port)) };
+    x->req.nvec = 1;
+    if (!x->write) {
+        submit(x, BLOCK_READ, units);
+        return;
+    }
+    enum ahci_result result = ahci_copy(x->port, &x->prd, x->bounce, units * x->host_bytes, false);
+    if (result == AHCI_OK) {
+        submit(x, BLOCK_WRITE, units);
+    } else if (units == 1) {
+        end(x, result);
+    } else {
+        x->prd = x->piece_prd;
+        x->careful = units; /* find the sectors before the bad address */
+        piece(x);
+    }
+}
+
+static void piece(struct ahci_xfer *x)
+{
+    struct ahci *s = x->port->hba;
+    uint32_t unit = ide_sector_bytes(ahci_drive(x->port)), got;
+    uint32_t units = x->careful > 0 ? 1 : x->left < PIECE_UNITS ? x->left : PIECE_UNITS;
+    if (x->host_bytes != unit) {
+        bounce(x);
+        return;
+    }
+    x->piece_prd = x->prd;
+    x->bounced = false;
+    enum ahci_result result = gather(x, units * unit, unit, &got);
+    if (got > 0) {
+        x->req.nvec = x->nr_pins;
+        submit(x, x->write ? BLOCK_WRITE : BLOCK_READ, got / unit);
+    } else if (result == AHCI_CROWDED && s->buckets > 0) {
+        x->state = XFER_WAITING;
+    } else if (result == AHCI_FULL || result == AHCI_CROWDED) {
+        bounce(x);
+    } else {
+        end(x, result);
+    }
+}
+
+/* Sectors arrived, or are written: the next ones, or the end. */
+static void moved(struct ahci_xfer *x)
+{
+    uint32_t units = x->units;
+    x->lba += units;
+    x->left -= units;
+    x->careful -= x->careful > 0 ? units : 0;
+    x->moved_bytes += units * x->host_bytes;
+    if (x->left > 0) {
+        piece(x);
+    } else if (x->fua) {
+        x->flushing = true;
+        x->req.nvec = 0;
+        submit(x, BLOCK_FLUSH, 0);
+    } else {
+        end(x, AHCI_OK);
+    }
+}
+
+static void request_done(struct block_req *req, int err)
+{
+    struct ahci_xfer *x = req->opaque;
+    bool orphan = x->state == XFER_ORPHAN;
+    x->state = XFER_IDLE;
+    unpin(x);
+    x->err = err;
+    if (orphan) {
+        ahci_orphan_gone(x->port);
+    } else if (x->flushing) {
+        end(x, err ? AHCI_FAILED : AHCI_OK);
+    } else if (err && x->units == 1) {
+        end(x, AHCI_FAILED);
+    } else if (err) {
+        x->prd = x->piece_prd;
+        x->careful = x->units; /* one by one, to find which */
+        piece(x);
+    } else if (x->bounced && !x->write) {
+        if (x->host_bytes == CD_RAW_SECTOR)
+            ide_make_raw(x->bounce, x->lba, x->units);
+        enum ahci_result result = ahci_copy(x->port, &x->prd, x->bounce, x->units * x->host_bytes, true);
+        if (result == AHCI_OK)
+            moved(x);
+        else
+            end(x, result);
+    } else {
+        moved(x);
+    }
+}
+
+void ahci_xfer_start(struct ahci_xfer *x)
+{
+    x->bounced = x->flushing = false;
+    x->careful = x->units = x->moved_bytes = 0;
+    x->err = 0;
+    piece(x);
+}
+
+void ahci_xfer_resume(struct ahci_xfer *x)
+{
+    if (x->state == XFER_WAITING)
+        piece(x);
+}
+
+void ahci_xfer_orphan(struct ahci_xfer *x)
+{
+    if (x->state == XFER_WAITING)
+        x->state = XFER_IDLE;
+    if (x->state == XFER_FLYING)
+        x->state = XFER_ORPHAN;
+}
