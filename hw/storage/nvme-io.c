@@ -1,8 +1,9 @@
 /*
  * Commands on namespaces [NVMe 6]: between pinned guest memory and the back ends, no copy in between.
  *
- * A piece of a transfer is what NVME_CMD_PINS pinned runs of guest memory hold, in whole sectors. All commands together
- * hold at most NVME_PINS runs; who gets none waits until another command lets go of its own. Left out: fused commands,
+ * A piece of a transfer is what NVME_CMD_PINS pinned runs of guest memory hold, in whole sectors. Distinct buckets of
+ * guest memory are what is scarce: all commands together have at most NVME_BUCKETS of them pinned, and one that gets
+ * none waits until another lets go of its own. Left out: fused commands,
  * compare, verify, protection information, reservations; hints (access frequency, directives) have no effect.
  */
 #include "nvme-private.h"
@@ -29,12 +30,40 @@ void nvme_io_init(struct nvme *s)
     s->shutdown.s = s;
 }
 
+/* Pin run bytes at addr as the command's next run. -EFAULT, or -ENOBUFS: that would be one bucket too many. */
+static int pin(struct nvme_cmd *c, uint64_t addr, uint64_t run)
+{
+    struct nvme *s = c->s;
+    struct mem_pin *p = &c->pin[c->nr_pins];
+    int err = mem_pin(s->mem, addr, run, p);
+    if (err)
+        return err;
+    uint16_t *pins = &s->bucket_pins[p->bucket - s->mem->buckets];
+    if (*pins == 0 && s->buckets == NVME_BUCKETS) {
+        mem_unpin(s->mem, p, 0);
+        return -ENOBUFS;
+    }
+    s->buckets += *pins == 0;
+    ++*pins;
+    c->vec[c->nr_pins++] = p->vec;
+    return 0;
+}
+
+/* Let go of the last run; written: bytes that the device stored there. */
+static void unpin_last(struct nvme_cmd *c, size_t written)
+{
+    struct nvme *s = c->s;
+    struct mem_pin *p = &c->pin[--c->nr_pins];
+    uint16_t *pins = &s->bucket_pins[p->bucket - s->mem->buckets];
+    --*pins;
+    s->buckets -= *pins == 0;
+    mem_unpin(s->mem, p, written);
+}
+
 static void unpin(struct nvme_cmd *c)
 {
-    for (unsigned i = 0; i < c->nr_pins; i++)
-        mem_unpin(c->s->mem, &c->pin[i], c->req.op == BLOCK_READ ? c->vec[i].len : 0);
-    c->s->pins -= c->nr_pins;
-    c->nr_pins = 0;
+    while (c->nr_pins > 0)
+        unpin_last(c, c->req.op == BLOCK_READ ? c->vec[c->nr_pins - 1].len : 0);
 }
 
 static void finish(struct nvme_cmd *c, uint16_t status)
@@ -68,7 +97,7 @@ static uint16_t status_of(struct nvme_cmd *c, int err)
     return c->req.op == BLOCK_READ ? NVME_READ_ERROR : NVME_WRITE_FAULT;
 }
 
-/* Those that got no pins try again, each once. */
+/* Those that wait for buckets try again, each once. */
 static void retry_stalled(struct nvme *s)
 {
     struct nvme_cmd *c = s->stalled, *next;
@@ -124,14 +153,12 @@ static void submit(struct nvme_cmd *c, enum block_op op, uint64_t offset, uint64
 static void trim(struct nvme_cmd *c, uint64_t excess)
 {
     while (excess > 0) {
-        unsigned i = c->nr_pins - 1;
-        if (c->vec[i].len <= excess) {
-            excess -= c->vec[i].len;
-            mem_unpin(c->s->mem, &c->pin[i], 0);
-            c->nr_pins--;
-            c->s->pins--;
+        size_t *len = &c->vec[c->nr_pins - 1].len;
+        if (*len <= excess) {
+            excess -= *len;
+            unpin_last(c, 0);
         } else {
-            c->vec[i].len -= excess;
+            *len -= excess;
             excess = 0;
         }
     }
@@ -140,21 +167,16 @@ static void trim(struct nvme_cmd *c, uint64_t excess)
 /* Pin guest memory for up to left bytes; how many, whole sectors. *err: why it is less. */
 static uint64_t gather(struct nvme_cmd *c, uint64_t left, int *err)
 {
-    struct nvme *s = c->s;
     uint64_t sum = 0;
     *err = 0;
-    while (sum < left && c->nr_pins < NVME_CMD_PINS && s->pins < NVME_PINS) {
-        unsigned i = c->nr_pins;
+    while (sum < left && c->nr_pins < NVME_CMD_PINS) {
         uint64_t run, addr = nvme_prps_at(&c->prps, c->done + sum, &run);
-        *err = mem_pin(s->mem, addr, run, &c->pin[i]);
+        *err = pin(c, addr, run);
         if (*err)
             break;
-        c->vec[i] = c->pin[i].vec;
-        c->nr_pins++;
-        s->pins++;
-        sum += c->vec[i].len;
+        sum += c->vec[c->nr_pins - 1].len;
     }
-    uint64_t excess = sum % s->ns[c->ns].sector_bytes;
+    uint64_t excess = sum % c->s->ns[c->ns].sector_bytes;
     trim(c, excess);
     return sum - excess;
 }
@@ -169,7 +191,7 @@ static void data_piece(struct nvme_cmd *c)
     } else if (err == -EFAULT) {
         log_guest(&s->dev, "DMA to an address without memory; the command fails");
         finish(c, NVME_TRANSFER_ERROR);
-    } else if (s->pins > 0) {
+    } else if (s->buckets > 0) {
         c->next = NULL;
         *s->stalled_end = c;
         s->stalled_end = &c->next;

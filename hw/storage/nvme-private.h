@@ -28,11 +28,10 @@ enum {
     NVME_MAX_PRPS = (1 << NVME_MDTS) + 1,
     NVME_COMMANDS = 64,        /* slots for commands at work */
     NVME_CMD_PINS = 32,        /* a longer scatter list goes in several pieces */
-    NVME_PINS = 48,            /* of all commands together: other devices need mappings of guest memory too */
+    NVME_BUCKETS = MEM_BUCKETS / 4, /* pinned by all commands together: others need mappings of memory too */
     NVME_BUDGET = 64,          /* commands taken in one go */
     NVME_BURST = 8,            /* of them from one queue */
     NVME_AERS = 4,             /* asynchronous event requests held */
-    NVME_NO_QUEUE = 0xffff,
     NVME_TEMPERATURE = 323,    /* kelvin */
 };
 #define NVME_MAX_TRANSFER   ((uint64_t)NVME_PAGE << NVME_MDTS)
@@ -100,10 +99,10 @@ enum nvme_kind { NVME_KIND_READ, NVME_KIND_WRITE, NVME_KIND_ZEROES, NVME_KIND_FL
 /* A command at work on a namespace. */
 struct nvme_cmd {
     struct nvme *s;
-    struct nvme_cmd *next; /* free, or waiting for pins */
+    struct nvme_cmd *next; /* free, or waiting for buckets */
     struct block_req req;
     enum nvme_kind kind;
-    uint16_t sq, cid;   /* sq NVME_NO_QUEUE: our own */
+    uint16_t sq, cid;
     unsigned ns;        /* index of the present namespace */
     bool flush_after;   /* writes: a flush belongs to it */
     /* Bytes of the disk. DISCARD: done and len count ranges; FLUSH: they are a range of namespaces. */
@@ -152,10 +151,13 @@ struct nvme {
     /* At work. Nothing of it is left when a snapshot is taken. */
     struct task task;               /* nvme_run() goes on, interrupts are sent */
     struct nvme_cmd *cmds, *free;   /* NVME_COMMANDS slots */
-    struct nvme_cmd *stalled, **stalled_end; /* have no pins; oldest first */
+    struct nvme_cmd *stalled, **stalled_end; /* wait for buckets; oldest first */
     struct nvme_cmd shutdown;       /* flushes all namespaces when the guest shuts the controller down */
     struct nvme_prps admin_prps;
-    unsigned active, pins;          /* commands at work; pinned runs of theirs */
+    unsigned active;                /* commands at work */
+    /* Distinct buckets of guest memory that they have pinned, and how often each. */
+    unsigned buckets;
+    uint16_t bucket_pins[MEM_BUCKETS];
     unsigned turn;                  /* queue that is served next */
     bool halted;                    /* power-on reset or unplug: nothing is taken or answered */
     bool resetting;                 /* the guest disabled the controller: not ready when the last command ended */
@@ -236,7 +238,7 @@ void nvme_io_init(struct nvme *s);
 void nvme_io(struct nvme *s, uint16_t sq, const struct nvme_sqe *sqe);
 /* Flush all namespaces, then call nvme_idle(); s->shutdown is idle. */
 void nvme_io_flush_all(struct nvme *s);
-/* Commands that wait for pins end at once, unanswered. */
+/* Commands that wait for buckets end at once, unanswered. */
 void nvme_io_cancel_stalled(struct nvme *s);
 /* Wait until no command is at work. */
 void nvme_io_drain(struct nvme *s);
