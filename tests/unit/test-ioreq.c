@@ -382,6 +382,186 @@ static void any_slot_contents_are_survived(void **state)
     assert_int_equal(b->engine.served, 20000);
 }
 
+/* --- Attacks: see docs/known-attacks.md --- */
+
+/* A second thread of the guest, as far as a test can be one: it acts in the middle of the access. */
+struct meddler {
+    struct bus_region region;
+    struct bench *b;
+    void (*act)(struct bench *b);
+    unsigned calls;
+    uint64_t last_off, last_val;
+    unsigned last_size;
+    uint8_t state; /* of the slot at the last call */
+};
+
+static uint64_t meddle_read(void *opaque, uint64_t off, unsigned size)
+{
+    struct meddler *m = opaque;
+    m->calls++;
+    m->last_off = off;
+    m->last_size = size;
+    m->state = m->b->sync[IOREQ_FLAGS] & IOREQ_STATE_MASK;
+    m->act(m->b);
+    return 0x8877665544332211;
+}
+
+static void meddle_write(void *opaque, uint64_t off, unsigned size, uint64_t val)
+{
+    (void)meddle_read(opaque, off, size);
+    ((struct meddler *)opaque)->last_val = val;
+}
+
+static const struct bus_ops meddler_ops = { meddle_read, meddle_write, .sizes = BUS_1 | BUS_2 | BUS_4 };
+
+static void meddler_attach(struct meddler *m, struct bench *b, uint64_t port, void (*act)(struct bench *b))
+{
+    *m = (struct meddler){ .b = b, .act = act };
+    assert_int_equal(bus_attach(&b->rig->ports, &m->region, &meddler_ops, m, port, 4), 0);
+}
+
+static void flip_slot(struct bench *b)
+{
+    le64_put(b->sync + IOREQ_ADDR, MMIO);
+    le64_put(b->sync + IOREQ_DATA, UINT64_MAX);
+    le32_put(b->sync + IOREQ_COUNT, UINT32_MAX);
+    le32_put(b->sync + IOREQ_SIZE, 8);
+    b->sync[IOREQ_TYPE] = IOREQ_COPY;
+    b->sync[IOREQ_FLAGS] ^= IOREQ_FLAG_DF | IOREQ_FLAG_POINTER | IOREQ_FLAG_READ;
+}
+
+static void put_request(struct bench *b, struct ask ask)
+{
+    le64_put(b->sync + IOREQ_ADDR, ask.addr);
+    le64_put(b->sync + IOREQ_DATA, ask.data);
+    le32_put(b->sync + IOREQ_COUNT, ask.count);
+    le32_put(b->sync + IOREQ_SIZE, ask.size);
+    b->sync[IOREQ_TYPE] = ask.type;
+    b->sync[IOREQ_FLAGS] = (uint8_t)(ask.flags | IOREQ_READY);
+}
+
+/* What was copied counts, not what the page says later: the whole string is done as it was asked for. */
+static void cve_2016_9381_page_changes_during_the_request(void **state)
+{
+    struct bench *b = *state;
+    struct meddler m;
+    meddler_attach(&m, b, 0x500, flip_slot);
+    assert_int_equal(mem_write(&b->rig->mem, 0x1000, "abcdefgh", 8), 0);
+    put_request(b, (struct ask){ 0x500, 0x1000, 8, 1, IOREQ_PIO, IOREQ_FLAG_POINTER });
+    assert_true(ioreq_serve(&b->engine, 0));
+    assert_int_equal(m.calls, 8);
+    assert_int_equal(m.last_off, 0);
+    assert_int_equal(m.last_size, 1);
+    assert_int_equal(m.last_val, 'h');
+    assert_int_equal(b->mmio.writes + b->mmio.reads, 0);
+    /* The answer is one of a write, whatever the direction has become. */
+    assert_int_equal(b->sync[IOREQ_FLAGS] & IOREQ_STATE_MASK, IOREQ_RESP_READY);
+    bus_detach(&m.region);
+}
+
+/* Entries of the ring that change while one is served, and its pointers too. */
+static void flip_ring(struct bench *b)
+{
+    memset(b->ring + 8, 0xff, PAGE_BYTES - 8);
+}
+
+static void cve_2016_9381_ring_changes_during_the_request(void **state)
+{
+    struct bench *b = *state;
+    struct meddler m;
+    meddler_attach(&m, b, 0x500, flip_ring);
+    post(b, 0x500, 1, 0x1234, IOREQ_PIO);
+    (void)ioreq_drain(&b->engine);
+    assert_int_equal(m.calls, 1);
+    assert_int_equal(m.last_size, 2);
+    assert_int_equal(m.last_val, 0x1234);
+    assert_int_equal(le32_get(b->ring), 1);
+    bus_detach(&m.region);
+}
+
+/* There are 65536 ports: higher address bits don't count, and a port is never an index. */
+static void cve_2016_9637_ports_beyond_the_last(void **state)
+{
+    static const uint64_t addrs[] = { 0x10000, 0x1fffe, UINT32_MAX, UINT64_C(1) << 32 | 0x700, UINT64_MAX };
+    struct bench *b = *state;
+    for (size_t i = 0; i < ARRAY_SIZE(addrs); i++) {
+        for (unsigned size = 1; size <= 8; size *= 2) {
+            uint64_t ones = UINT64_MAX >> (64 - 8 * size);
+            assert_int_equal(serve(b, 0, (struct ask){ addrs[i], 0, 1, size, IOREQ_PIO, IOREQ_FLAG_READ }) & ones, ones);
+            serve(b, 0, (struct ask){ addrs[i], 0, UINT32_C(1) << 31, size, IOREQ_PIO, 0 });
+        }
+    }
+    serve(b, 0, (struct ask){ PORT, 0, UINT32_C(1) << 31, 8, IOREQ_PIO, 0 });
+    assert_int_equal(b->port.reads + b->port.writes + b->mmio.reads + b->mmio.writes, 0);
+    serve(b, 0, (struct ask){ 0x10000 + PORT, 0, 1, 1, IOREQ_PIO, IOREQ_FLAG_READ });
+    assert_int_equal(b->port.reads, 1);
+}
+
+/* Every answer is as wide as the request, the rest of it zeros or ones: nothing of an earlier one. */
+static void cve_2017_15589_answers_hold_no_old_data(void **state)
+{
+    struct bench *b = *state;
+    const uint64_t poison = 0xdeadbeefcafef00d;
+    for (unsigned size = 1; size <= 4; size *= 2) {
+        uint64_t rest = UINT64_MAX << (8 * size);
+        for (unsigned claimed = 0; claimed < 2; claimed++) {
+            uint64_t port = claimed ? PORT : 0x700;
+            uint64_t val = serve(b, 0, (struct ask){ port, poison, 1, size, IOREQ_PIO, IOREQ_FLAG_READ }) & rest;
+            assert_true(val == 0 || val == rest);
+            val = serve(b, 0, (struct ask){ claimed ? MMIO : 0xf8000000, poison, 1, size, IOREQ_COPY, IOREQ_FLAG_READ }) & rest;
+            assert_true(val == 0 || val == rest);
+            uint64_t devfn = (uint64_t)(claimed ? DEVFN : 0x20) << 32;
+            val = serve(b, 0, (struct ask){ devfn, poison, 1, size, IOREQ_PCI_CONFIG, IOREQ_FLAG_READ }) & rest;
+            assert_true(val == 0 || val == rest);
+        }
+    }
+}
+
+static void nothing(struct bench *b)
+{
+}
+
+/* READY, IN PROCESS, RESPONSE READY, in no other order; a slot in another state is left alone. */
+static void cve_2018_10981_states_in_order(void **state)
+{
+    struct bench *b = *state;
+    struct meddler m;
+    meddler_attach(&m, b, 0x500, nothing);
+    put_request(b, (struct ask){ 0x500, 0, 1, 1, IOREQ_PIO, IOREQ_FLAG_READ });
+    assert_true(ioreq_serve(&b->engine, 0));
+    assert_int_equal(m.state, IOREQ_INPROCESS);
+    assert_int_equal(b->sync[IOREQ_FLAGS] & IOREQ_STATE_MASK, IOREQ_RESP_READY);
+    for (unsigned i = 0; i <= IOREQ_STATE_MASK; i++) {
+        if (i == IOREQ_READY)
+            continue;
+        b->sync[IOREQ_FLAGS] = (uint8_t)i;
+        assert_false(ioreq_serve(&b->engine, 0));
+        assert_int_equal(b->sync[IOREQ_FLAGS], i);
+    }
+    assert_int_equal(m.calls, 1);
+    bus_detach(&m.region);
+}
+
+static void post_another(struct bench *b)
+{
+    post(b, 0x500, 0, 1, IOREQ_PIO);
+}
+
+/* A guest that posts as fast as it is served gets one ring's worth at a time; others have their turn in between. */
+static void posted_writes_without_end_let_others_in(void **state)
+{
+    struct bench *b = *state;
+    struct meddler m;
+    meddler_attach(&m, b, 0x500, post_another);
+    post_another(b);
+    assert_int_equal(ioreq_drain(&b->engine), IOREQ_RING_SLOTS);
+    assert_int_equal(m.calls, IOREQ_RING_SLOTS);
+    uint64_t val = serve(b, 1, (struct ask){ PORT, 0, 1, 1, IOREQ_PIO, IOREQ_FLAG_READ });
+    assert_int_equal(val & 0xff, 0);
+    assert_int_equal(m.calls, 2 * IOREQ_RING_SLOTS);
+    bus_detach(&m.region);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -408,6 +588,12 @@ int main(void)
         TEST(nonsense_is_answered_with_ones),
         TEST(count_is_capped),
         TEST(any_slot_contents_are_survived),
+        TEST(cve_2016_9381_page_changes_during_the_request),
+        TEST(cve_2016_9381_ring_changes_during_the_request),
+        TEST(cve_2016_9637_ports_beyond_the_last),
+        TEST(cve_2017_15589_answers_hold_no_old_data),
+        TEST(cve_2018_10981_states_in_order),
+        TEST(posted_writes_without_end_let_others_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
