@@ -1,6 +1,6 @@
 /*
- * Init of the recorded guest, without a C library: reads a file of the CD, and if there is an emulated disk reads it, writes
- * it, flushes it and reads back what it wrote; then powers off. It prints what cases print, see the README.
+ * Init of the recorded guest, without a C library: reads a file of the CD, and if there is an emulated disk reads it,
+ * writes it, flushes it and reads back what it wrote; then powers off. It prints what cases print, see the README.
  */
 #include "nolibc.h"
 #include <linux/fs.h>
@@ -30,7 +30,7 @@ static char block[BLOCK];
 /* holds: 1 MiB of the file from this offset on is the sequence that begins with this number. */
 static int holds(int fd, off_t offset, unsigned int from)
 {
-    struct sequence s = {.next = from};
+    struct sequence s = { .next = from };
     if (lseek(fd, offset, SEEK_SET) != offset)
         return 0;
     for (int done = 0; done < MIB; done += BLOCK) {
@@ -46,7 +46,7 @@ static int holds(int fd, off_t offset, unsigned int from)
 
 static int store(int fd, off_t offset, unsigned int from)
 {
-    struct sequence s = {.next = from};
+    struct sequence s = { .next = from };
     if (lseek(fd, offset, SEEK_SET) != offset)
         return 0;
     for (int done = 0; done < MIB; done += BLOCK) {
