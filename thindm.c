@@ -365,7 +365,7 @@ static int start_pv(struct thindm *t)
     int err = pv_xen_open((uint16_t)c->domid, &t->epoll, &t->loop, t->log, &t->pv_xen, t->error);
     if (!err)
         err = pv_create(&(struct pv_config){ .domid = (uint16_t)c->domid, .loop = &t->loop, .log = t->log,
-                            .host = &t->host.host, .ops = &pv_xen_ops, .opaque = t->pv_xen, .lock = !has_board(c) },
+                            .host = &t->host.host, .ops = &pv_xen_ops, .opaque = t->pv_xen, .shared = has_board(c) },
                         &t->pv, t->error);
     if (!err) {
         pv_xen_bind(t->pv_xen, t->pv);

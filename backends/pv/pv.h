@@ -14,8 +14,11 @@ struct epoll_host;
 struct pv;
 struct pv_type;
 
-/* How data of a request gets to and from pages that the front end doesn't keep granted. */
-enum pv_data { PV_COPY, PV_MAP };
+/*
+ * How the data of requests gets to and from the guest's pages. PERSISTENT: pages that the front end promises to grant
+ * for long stay mapped, others are copied. COPY: all are copied. MAP: all are mapped, for each request anew.
+ */
+enum pv_data { PV_PERSISTENT, PV_COPY, PV_MAP };
 
 /* One piece of a grant copy; within one guest page. */
 struct pv_copy {
@@ -61,7 +64,7 @@ struct pv_config {
     struct host *host; /* opens images */
     const struct pv_ops *ops;
     void *opaque;
-    bool lock; /* images: nobody else in this house has them open, so that locks can be taken */
+    bool shared; /* images: the guest's emulated disks have them open too, until it unplugs them */
     enum pv_data data;
 };
 

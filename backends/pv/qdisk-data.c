@@ -1,7 +1,7 @@
 /*
  * How the data of PV disk requests gets across. A front end that promises to reuse its grants (feature-persistent) has
  * them mapped once and for long, as far as there is room; the oldest goes when there is none. All other pages are
- * copied by the hypervisor, the pieces of several requests in one call (PV_COPY), or mapped per request (PV_MAP).
+ * copied by the hypervisor, the pieces of several requests in one call, or, with PV_MAP, mapped per request.
  * Source: xen/include/public/io/blkif.h, "feature-persistent" and its notes 7-9.
  */
 #include "qdisk-private.h"

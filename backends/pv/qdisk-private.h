@@ -74,6 +74,7 @@ struct qdisk {
     /* The image. */
     struct block *block; /* NULL: no medium */
     bool cdrom, read_only, discard, direct;
+    const char *format;
     char params[PV_PATH_BYTES * 4];
     const char *path; /* in params; NULL: none */
     uint64_t sectors; /* as told to the front end */

@@ -31,49 +31,51 @@ static const struct {
     { "vdi:", "vdi" }, { "vhdx:", "vhdx" }, { "host_device:", "raw" },
 };
 
-/* The image in d->params; d->path NULL: no medium. */
-static const char *parse_params(struct qdisk *d)
+/* What params says: d->format and d->path, which is in d->params. d->path NULL: no medium. */
+static int read_params(struct qdisk *d)
 {
-    const char *format = "raw";
+    int err = pv_read_text(&d->dev, d->dev.back, "params", d->params, sizeof(d->params));
+    d->format = "raw";
+    d->path = NULL;
+    if (err)
+        return pv_error(&d->dev, err, "params can't be read: %s", strerror(-err));
     d->path = d->params;
     for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
         size_t len = strlen(formats[i].prefix);
         if (strncmp(d->params, formats[i].prefix, len) == 0) {
-            format = formats[i].format;
+            d->format = formats[i].format;
             d->path = d->params + len;
         }
     }
     if (*d->path == '\0')
         d->path = NULL;
-    return format;
+    return 0;
 }
 
+/* No medium is well for a CD drive. */
 static int open_image(struct qdisk *d)
 {
     const struct pv_config *c = pv_config(&d->dev);
-    int err = pv_read_text(&d->dev, d->dev.back, "params", d->params, sizeof(d->params));
-    if (err)
-        return pv_error(&d->dev, err, "params can't be read: %s", strerror(-err));
-    const char *format = parse_params(d);
-    if (!d->path && d->cdrom)
-        return 0;
     if (!d->path)
-        return pv_error(&d->dev, -ENOENT, "there is no image");
+        return d->cdrom ? 0 : pv_error(&d->dev, -ENOENT, "there is no image");
     struct block_open how = { .path = d->path,
                               .fd = -1,
-                              .format = format,
+                              .format = d->format,
                               .cache = d->direct ? BLOCK_NONE : BLOCK_WRITEBACK,
                               .read_only = d->read_only,
                               .discard = d->discard,
-                              .lock = c->lock && !d->read_only,
+                              .lock = !c->shared && !d->read_only,
                               .loop = c->loop,
                               .log = c->log };
-    err = c->host->block_open(c->host, &how, &d->block);
-    if (err) {
-        (void)pv_error(&d->dev, err, "%.100s can't be opened: %s", d->path, strerror(-err));
-        d->path = NULL;
-    }
-    return err;
+    int err = c->host->block_open(c->host, &how, &d->block);
+    return err ? pv_error(&d->dev, err, "%.100s can't be opened: %s", d->path, strerror(-err)) : 0;
+}
+
+/* Two views of an image format would overwrite each other's tables: the second one opens when the first one has gone.
+ */
+static bool opens_late(struct qdisk *d)
+{
+    return pv_config(&d->dev)->shared && !d->read_only && d->path && strcmp(d->format, "raw") != 0;
 }
 
 static void close_image(struct qdisk *d)
@@ -103,17 +105,19 @@ static int qdisk_open(struct pv_device *dev)
     d->read_only = d->cdrom || strcmp(text, "w") != 0;
     d->discard = pv_number_or(dev, dev->back, "discard-enable", 1, 1) == 1 && !d->read_only;
     d->direct = pv_number_or(dev, dev->back, "direct-io-safe", 1, 0) == 1;
-    int err = open_image(d);
+    int err = read_params(d);
+    if (!err && !opens_late(d))
+        err = open_image(d);
     if (err && !d->cdrom)
         return err; /* an unreadable CD is an empty drive */
-    if (d->block && d->block->discard) {
+    if (d->block ? d->block->discard : d->discard) {
         pv_write_number(dev, "feature-discard", 1);
-        pv_write_number(dev, "discard-granularity", d->block->sector_bytes);
+        pv_write_number(dev, "discard-granularity", d->block ? d->block->sector_bytes : BLKIF_SECTOR);
         pv_write_number(dev, "discard-alignment", 0);
     }
     pv_write_number(dev, "feature-flush-cache", 1);
     pv_write_number(dev, "feature-barrier", 1);
-    pv_write_number(dev, "feature-persistent", 1);
+    pv_write_number(dev, "feature-persistent", pv_config(dev)->data == PV_PERSISTENT);
     pv_write_number(dev, "feature-max-indirect-segments", QDISK_MAX_SEGMENTS);
     pv_write_number(dev, "max-ring-page-order", QDISK_MAX_ORDER);
     pv_write_number(dev, "info", (d->cdrom ? VDISK_CDROM : 0) | (d->read_only ? VDISK_READONLY : 0));
@@ -147,7 +151,8 @@ static void qdisk_params_changed(struct pv_device *dev)
         return;
     qdisk_drain(d);
     close_image(d);
-    (void)open_image(d);
+    if (read_params(d) == 0)
+        (void)open_image(d);
     tell_size(d);
     log_print(pv_config(dev)->log, LOG_INFO, dev->who, "medium: %s", d->path ? d->path : "none");
 }
@@ -196,7 +201,8 @@ static int read_abi(struct qdisk *d, unsigned *bits)
 static int allocate(struct qdisk *d)
 {
     struct pv_device *dev = &d->dev;
-    bool persistent = pv_number_or(dev, dev->front, "feature-persistent", 1, 0) == 1;
+    bool persistent =
+        pv_config(dev)->data == PV_PERSISTENT && pv_number_or(dev, dev->front, "feature-persistent", 1, 0) == 1;
     d->reqs = calloc(d->ring.entries, sizeof(*d->reqs));
     if (!d->reqs || qdisk_data_open(d, persistent))
         return pv_error(dev, -ENOMEM, "no memory for %u requests", d->ring.entries);
@@ -211,7 +217,9 @@ static int qdisk_connect(struct pv_device *dev)
     uint32_t refs[1 << QDISK_MAX_ORDER];
     uint64_t port;
     unsigned bits;
-    int err = read_ring_refs(d, refs);
+    int err = d->block || d->cdrom ? 0 : open_image(d);
+    if (!err)
+        err = read_ring_refs(d, refs);
     if (!err)
         err = read_abi(d, &bits);
     if (err)

@@ -316,7 +316,7 @@ void fake_start(struct fake *f)
                                 .host = &f->host,
                                 .ops = &ops,
                                 .opaque = f,
-                                .lock = true,
+                                .shared = f->shared,
                                 .data = (enum pv_data)f->opened.fd };
     assert_int_equal(pv_create(&config, &f->pv, error), 0);
     fake_settle(f);

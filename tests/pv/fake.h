@@ -52,6 +52,7 @@ struct fake {
     unsigned notified, map_calls, copy_calls, copies, unmap_calls;
     void (*before_copy)(struct fake *f); /* the guest at work between two looks of the back end */
     /* Images by path: size; 0: no such file. */
+    bool shared; /* pv_config.shared */
     uint64_t image_bytes;
     struct rig_disk *disk; /* of the last block_open() */
     struct block_open opened;

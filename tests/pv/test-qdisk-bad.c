@@ -13,7 +13,7 @@ enum { OKAY = 0, ERROR = -1, UNSUPPORTED = -2, SECTORS = 2048 };
 
 static int setup(void **state)
 {
-    *state = fake_new(PV_COPY);
+    *state = fake_new(PV_PERSISTENT);
     return 0;
 }
 

@@ -9,13 +9,26 @@ enum { OKAY = 0, ERROR = -1, UNSUPPORTED = -2 };
 
 static int setup(void **state)
 {
-    *state = fake_new(PV_COPY);
+    *state = fake_new(PV_PERSISTENT);
     return 0;
 }
 
 static int setup_map(void **state)
 {
     *state = fake_new(PV_MAP);
+    return 0;
+}
+
+static int setup_copy(void **state)
+{
+    *state = fake_new(PV_COPY);
+    return 0;
+}
+
+static int setup_shared(void **state)
+{
+    struct fake *f = *state = fake_new(PV_PERSISTENT);
+    f->shared = true;
     return 0;
 }
 
@@ -96,6 +109,41 @@ static void it_moves_data_of_persistent_grants(void **state)
     assert_int_equal(front_run(&front, 1), OKAY);
     assert_int_equal(f->map_calls, calls); /* still there */
     assert_int_equal(f->grants[9].mapped, 1);
+}
+
+static void persistent_grants_are_an_offer(void **state)
+{
+    struct front front;
+    struct fake *f = connected(state, &front, 64, 1, true);
+    assert_string_equal(fake_back(f, "feature-persistent"), "0");
+    round_trip(f, &front);
+    assert_int_equal(f->map_calls, 1); /* the ring */
+}
+
+/* What the emulated disk has open too: not locked, and a format's tables are read when it has gone. */
+static void a_shared_image_opens_late(void **state)
+{
+    struct front front;
+    struct fake *f = *state;
+    fake_entry(f, "51728", "aio:/disk", "w", "disk");
+    fake_start(f);
+    assert_int_equal(f->opens, 1);
+    assert_false(f->opened.lock);
+    fake_entry(f, "51712", "qcow2:/disk", "w", "disk");
+    fake_settle(f);
+    assert_int_equal(f->opens, 1);
+    assert_string_equal(fake_back(f, "state"), "2");
+    assert_string_equal(fake_back(f, "feature-discard"), "1");
+    f->image_bytes = 0; /* not unplugged: the other view has it */
+    front_connect(&front, f, "51712", 64, 1, false);
+    assert_string_equal(fake_back(f, "state"), "5");
+    front_state(&front, CLOSED);
+    front_state(&front, INITIALISING);
+    f->image_bytes = 1 << 20;
+    front_connect(&front, f, "51712", 64, 1, false);
+    assert_string_equal(fake_back(f, "state"), "4");
+    assert_string_equal(fake_back(f, "sectors"), "2048");
+    round_trip(f, &front);
 }
 
 static void it_moves_data_of_a_big_ring(void **state)
@@ -534,6 +582,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_moves_data, setup_map, teardown),
         cmocka_unit_test_setup_teardown(it_moves_data_of_32_bits, setup_map, teardown),
         cmocka_unit_test_setup_teardown(it_moves_data_of_persistent_grants, setup, teardown),
+        cmocka_unit_test_setup_teardown(persistent_grants_are_an_offer, setup_copy, teardown),
+        cmocka_unit_test_setup_teardown(a_shared_image_opens_late, setup_shared, teardown),
         cmocka_unit_test_setup_teardown(it_moves_data_of_a_big_ring, setup, teardown),
         cmocka_unit_test_setup_teardown(the_oldest_grant_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_round_is_one, setup, teardown),

@@ -8,7 +8,7 @@
 
 static int setup(void **state)
 {
-    *state = fake_new(PV_COPY);
+    *state = fake_new(PV_PERSISTENT);
     return 0;
 }
 
