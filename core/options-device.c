@@ -22,7 +22,6 @@ static const struct {
       "sound is not emulated yet" },
     { "lsi|lsi53c895a|lsi53c810|scsi-hd|scsi-cd|scsi-disk|scsi-generic|megasas|mptsas1068|pvscsi|virtio-scsi-pci",
       "SCSI is not emulated yet" },
-    { "ahci|ich9-ahci", "AHCI is not emulated yet" },
     { "nvme|nvme-ns", "NVMe is not emulated yet" },
     { "virtio-blk-pci|virtio-serial|virtio-serial-pci|virtserialport|virtconsole|virtio-rng-pci|virtio-balloon-pci",
       "virtio devices are not emulated yet" },
@@ -129,8 +128,10 @@ static void drive_keys(struct options *o, struct option_list *l, struct config_d
     option_list_end(l);
 }
 
-static void name_drive(struct config_drive *d, unsigned index)
+static void name_drive(struct config_drive *d, unsigned index, bool ahci)
 {
+    if (!*d->id && ahci)
+        snprintf(d->id, sizeof(d->id), "ahci0-%s%u", d->cdrom ? "cd" : "hd", index % CONFIG_MAX_AHCI);
     if (!*d->id)
         snprintf(d->id, sizeof(d->id), "ide%u-%s%u", index / 2 % 2, d->cdrom ? "cd" : "hd", index % 2);
 }
@@ -141,6 +142,14 @@ static void add_ide(struct options *o, const struct config_drive *d, unsigned in
         option_fail(o, "bus ide.%u unit %u has a drive already", index / 2, index % 2);
     else
         o->config->ide[index] = *d;
+}
+
+static void add_ahci(struct options *o, const struct config_drive *d, unsigned port)
+{
+    if (o->config->ahci_ports[port].present)
+        option_fail(o, "bus %s.%u has a drive already", o->ahci_id, port);
+    else
+        o->config->ahci_ports[port] = *d;
 }
 
 static void add_pending(struct options *o, const struct config_drive *d, bool cdrom)
@@ -184,8 +193,18 @@ void option_drive(struct options *o, const struct option_row *row, const char *v
     }
     while (!indexed && index < CONFIG_MAX_IDE - 1 && o->config->ide[index].present)
         index++;
-    name_drive(&d, (unsigned)index);
+    name_drive(&d, (unsigned)index, false);
     add_ide(o, &d, (unsigned)index);
+}
+
+/* bus=ID.PORT of the AHCI controller that was named before. */
+static bool ahci_port(const struct options *o, const char *bus, unsigned *port)
+{
+    size_t len = strlen(o->ahci_id);
+    if (!o->config->ahci || len == 0 || strncmp(bus, o->ahci_id, len) != 0 || bus[len] != '.')
+        return false;
+    *port = (unsigned)(bus[len + 1] - '0');
+    return *port < CONFIG_MAX_AHCI && !bus[len + 2];
 }
 
 static void device_ide(struct options *o, struct option_list *l, bool cdrom)
@@ -194,20 +213,35 @@ static void device_ide(struct options *o, struct option_list *l, bool cdrom)
     uint64_t unit = 0;
     const char *bus = option_list_text(l, "bus"), *id = option_list_text(l, "id");
     ide.drive = option_list_text(l, "drive");
-    if (!bus || !option_word("ide.0|ide.1", bus))
-        option_fail(o, "bus=%.64s: needs ide.0 or ide.1", bus ? bus : "");
-    if (!option_list_number(l, "unit", 0, 1, &unit))
+    ide.ahci = bus && ahci_port(o, bus, &ide.index);
+    if (!ide.ahci && (!bus || !option_word("ide.0|ide.1", bus)))
+        option_fail(o, "bus=%.64s: needs ide.0, ide.1 or a port of an earlier -device ahci", bus ? bus : "");
+    if (!option_list_number(l, "unit", 0, ide.ahci ? 0 : 1, &unit) && !ide.ahci)
         option_fail(o, "needs unit=0 or unit=1");
     option_list_only(l, "bios-chs-trans", "auto");
     option_list_end(l);
     if (id)
         option_id(o, id, ide.id);
-    if (!o->err && o->nr_ides == CONFIG_MAX_IDE)
-        option_fail(o, "more than %d drives", CONFIG_MAX_IDE);
+    if (!o->err && o->nr_ides == ARRAY_SIZE(o->ides))
+        option_fail(o, "more than %zu drives", ARRAY_SIZE(o->ides));
     if (o->err)
         return;
-    ide.index = (unsigned)((!strcmp(bus, "ide.1") ? 2 : 0) + unit);
+    if (!ide.ahci)
+        ide.index = (unsigned)((!strcmp(bus, "ide.1") ? 2 : 0) + unit);
     o->ides[o->nr_ides++] = ide;
+}
+
+/* One controller, which takes the slot behind the VGA card's. */
+static void device_ahci(struct options *o, struct option_list *l)
+{
+    const char *id = option_list_text(l, "id");
+    option_list_only(l, "bus", "pci.0");
+    option_list_end(l);
+    if (id)
+        option_id(o, id, o->ahci_id);
+    if (o->config->ahci)
+        option_fail(o, "there is an AHCI controller already");
+    o->config->ahci = true;
 }
 
 /* addr=S[.F], hexadecimal with or without 0x; the card has function 0 only. */
@@ -266,10 +300,12 @@ void option_device(struct options *o, const struct option_row *row, const char *
         device_vga(o, &l);
     else if (option_word("ide-hd|ide-cd", model))
         device_ide(o, &l, !strcmp(model, "ide-cd"));
+    else if (option_word("ahci|ich9-ahci", model))
+        device_ahci(o, &l);
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (option_word(refused[i].models, model))
             option_fail(o, "%s", refused[i].why);
-    if (!option_word("VGA|ide-hd|ide-cd", model))
+    if (!option_word("VGA|ide-hd|ide-cd|ahci|ich9-ahci", model))
         option_fail(o, "unknown device");
 }
 
@@ -305,8 +341,11 @@ static void finish_ide(struct options *o, const struct options_ide *ide)
     d.cdrom = ide->cdrom;
     d.read_only = d.read_only || d.cdrom;
     memcpy(d.qdev_id, ide->id, sizeof(d.qdev_id));
-    name_drive(&d, ide->index);
-    add_ide(o, &d, ide->index);
+    name_drive(&d, ide->index, ide->ahci);
+    if (ide->ahci)
+        add_ahci(o, &d, ide->index);
+    else
+        add_ide(o, &d, ide->index);
 }
 
 void option_finish_devices(struct options *o)

@@ -4,7 +4,7 @@
 
 #include <thindm/config.h>
 
-enum { OPTIONS_MAX_ITEMS = 32, OPTIONS_MAX_DRIVES = 8, OPTIONS_ID_BYTES = 32, OPTIONS_UNIX_PATH = 107 };
+enum { OPTIONS_MAX_ITEMS = 32, OPTIONS_MAX_DRIVES = 12, OPTIONS_ID_BYTES = 32, OPTIONS_UNIX_PATH = 107 };
 
 /* -drive if=none: waits for the -device that uses it. */
 struct options_drive {
@@ -15,8 +15,8 @@ struct options_drive {
 
 /* -device ide-*: waits for its -drive, which may come later. */
 struct options_ide {
-    bool cdrom;
-    unsigned index;
+    bool cdrom, ahci;
+    unsigned index; /* unit, or port */
     const char *drive; /* NULL: none */
     char id[OPTIONS_ID_BYTES];
 };
@@ -33,12 +33,13 @@ struct options {
     const char *serial_ids[CONFIG_MAX_SERIALS]; /* NULL: not a chardev: */
     struct options_drive drives[OPTIONS_MAX_DRIVES];
     unsigned nr_drives;
-    struct options_ide ides[CONFIG_MAX_IDE];
+    struct options_ide ides[CONFIG_MAX_IDE + CONFIG_MAX_AHCI];
     unsigned nr_ides;
     const char *machine_type, *accel;
     bool platform, platform_given;
     unsigned vga_slot;
     bool vga_slot_given;
+    char ahci_id[OPTIONS_ID_BYTES]; /* "": none, or none was told */
 };
 
 struct option_row {

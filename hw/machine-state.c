@@ -1,15 +1,15 @@
 /*
- * Saving and restoring the board: see machine-state.h. The records of the devices in order of creation, then 80 bytes:
+ * Saving and restoring the board: see machine-state.h. The records of the devices in order of creation, then 176 bytes:
  * where video memory is (64 bits), whether its BAR decodes (8 bits), zeros up to 16; per drive, the medium's number in
  * the trace and that of its last request (64 bits each), 0 for none. All media that a board can have are these.
  */
 #include "machine-state.h"
-#include "storage/ide-piix3.h"
+#include "storage/ide.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { VRAM_AT = 0, VRAM_SHOWN = 8, MEDIA = 16, MEDIUM_BYTES = 16, STATE_BYTES = MEDIA + CONFIG_MAX_IDE * MEDIUM_BYTES };
+enum { VRAM_AT = 0, VRAM_SHOWN = 8, MEDIA = 16, MEDIUM_BYTES = 16, STATE_BYTES = MEDIA + MACHINE_DRIVES * MEDIUM_BYTES };
 
 bool machine_quiet(const struct machine *m)
 {
@@ -22,7 +22,7 @@ bool machine_quiet(const struct machine *m)
 static struct block *medium(const struct machine *m, unsigned unit)
 {
     struct ide_drive_info info;
-    return m->ide && ide_drive_info(m->ide, unit, &info) ? info.block : NULL;
+    return machine_drive(m, unit, &info) ? info.block : NULL;
 }
 
 int machine_save(struct machine *m, struct snap_buf *out)
@@ -33,7 +33,7 @@ int machine_save(struct machine *m, struct snap_buf *out)
         err = snapshot_save_device(dev, out);
     le64_put(state + VRAM_AT, m->vram_at);
     state[VRAM_SHOWN] = m->vram_shown;
-    for (unsigned unit = 0; unit < CONFIG_MAX_IDE; unit++) {
+    for (unsigned unit = 0; unit < MACHINE_DRIVES; unit++) {
         const struct block *block = medium(m, unit);
         uint8_t *to = state + MEDIA + (size_t)unit * MEDIUM_BYTES;
         le64_put(to, block ? block->trace_id : 0);
@@ -60,18 +60,17 @@ static int restore_devices(struct machine *m, struct snap_buf *in, char error[CO
 /* A drive that was emptied is emptied before its own state says what the guest knows of that. */
 static int restore_media(struct machine *m, const uint8_t *state, char error[CONFIG_ERROR_BYTES])
 {
-    for (unsigned unit = 0; unit < CONFIG_MAX_IDE; unit++) {
-        const struct config_drive *d = &m->config->ide[unit];
+    for (unsigned unit = 0; unit < MACHINE_DRIVES; unit++) {
+        struct ide_drive_info info;
+        const struct config_drive *d = machine_drive(m, unit, &info);
         uint64_t id = le64_get(state + MEDIA + (size_t)unit * MEDIUM_BYTES);
         struct block *block = medium(m, unit);
         if (id != 0 && (!block || block->trace_id != id)) {
             snprintf(error, CONFIG_ERROR_BYTES, "the medium of drive %u was changed since the start", unit);
             return -EINVAL;
         }
-        if (block && id == 0 && d->cdrom && ide_eject(m->ide, d->id, true)) {
-            snprintf(error, CONFIG_ERROR_BYTES, "drive %u can't be emptied", unit);
+        if (block && id == 0 && d->cdrom && machine_eject(m, d->id, true, error))
             return -EINVAL;
-        }
     }
     return 0;
 }
@@ -96,7 +95,7 @@ int machine_restore(struct machine *m, struct snap_buf *in, char error[CONFIG_ER
     err = machine_vram_restored(m, le64_get(state + VRAM_AT));
     if (err)
         snprintf(error, CONFIG_ERROR_BYTES, "video memory can't be where it was saved");
-    for (unsigned unit = 0; unit < CONFIG_MAX_IDE; unit++) {
+    for (unsigned unit = 0; unit < MACHINE_DRIVES; unit++) {
         struct block *block = medium(m, unit);
         if (block)
             block->trace_nr = (uint32_t)le64_get(state + MEDIA + (size_t)unit * MEDIUM_BYTES + 8);

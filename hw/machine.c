@@ -5,6 +5,7 @@
 #include "chipset/xen-platform.h"
 #include "legacy/platform.h"
 #include "legacy/rtc.h"
+#include "storage/ahci.h"
 #include "storage/ide-piix3.h"
 #include <errno.h>
 #include <stdio.h>
@@ -155,6 +156,10 @@ void machine_unplug(void *opaque, uint16_t mask)
         log_print(m->log, LOG_INFO, "machine", "the guest unplugged its emulated disks%s (mask %x)",
                   keep_first ? " but the first" : "", mask);
     }
+    if (m->ahci && mask & UNPLUG_DISKS) {
+        ahci_unplug_disks(m->ahci);
+        log_print(m->log, LOG_INFO, "machine", "the guest unplugged its AHCI disks (mask %x)", mask);
+    }
 }
 
 static void set_policy(struct machine *m, const struct config_drive *d, struct block *block)
@@ -174,11 +179,25 @@ int machine_open_drive(struct machine *m, const struct config_drive *d, struct b
     return err;
 }
 
+static bool on_ahci(const struct machine *m, const struct config_drive *d)
+{
+    return d >= m->config->ahci_ports && d < m->config->ahci_ports + CONFIG_MAX_AHCI;
+}
+
+const struct config_drive *machine_drive(const struct machine *m, unsigned i, struct ide_drive_info *info)
+{
+    if (i < CONFIG_MAX_IDE)
+        return m->ide && ide_drive_info(m->ide, i, info) ? &m->config->ide[i] : NULL;
+    unsigned port = i - CONFIG_MAX_IDE;
+    return m->ahci && ahci_drive_info(m->ahci, port, info) ? &m->config->ahci_ports[port] : NULL;
+}
+
 /* The drive that QMP calls id, by its own name or that of its -device; NULL with a line in error. */
 static const struct config_drive *find_drive(const struct machine *m, const char *id, char error[CONFIG_ERROR_BYTES])
 {
-    for (unsigned unit = 0; m->ide && unit < CONFIG_MAX_IDE; unit++) {
-        const struct config_drive *d = &m->config->ide[unit];
+    for (unsigned i = 0; m->ide && i < MACHINE_DRIVES; i++) {
+        const struct config_drive *d =
+            i < CONFIG_MAX_IDE ? &m->config->ide[i] : &m->config->ahci_ports[i - CONFIG_MAX_IDE];
         if (d->present && (strcmp(d->id, id) == 0 || strcmp(d->qdev_id, id) == 0))
             return d;
     }
@@ -199,7 +218,10 @@ static int media_error(int err, const char *id, char error[CONFIG_ERROR_BYTES])
 int machine_eject(struct machine *m, const char *id, bool force, char error[CONFIG_ERROR_BYTES])
 {
     const struct config_drive *d = find_drive(m, id, error);
-    return d ? media_error(ide_eject(m->ide, d->id, force), id, error) : -ENODEV;
+    if (!d)
+        return -ENODEV;
+    int err = on_ahci(m, d) ? ahci_eject(m->ahci, d->id, force) : ide_eject(m->ide, d->id, force);
+    return media_error(err, id, error);
 }
 
 int machine_change_medium(struct machine *m, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
@@ -219,7 +241,8 @@ int machine_change_medium(struct machine *m, const char *id, int fd, const char 
         return err;
     }
     set_policy(m, d, block);
-    err = ide_change_medium(m->ide, d->id, false, block);
+    err = on_ahci(m, d) ? ahci_change_medium(m->ahci, d->id, false, block)
+                        : ide_change_medium(m->ide, d->id, false, block);
     if (err)
         block_close(block);
     return media_error(err, id, error);
@@ -227,10 +250,10 @@ int machine_change_medium(struct machine *m, const char *id, int fd, const char 
 
 bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *info)
 {
-    for (unsigned unit = 0; m->ide && unit < CONFIG_MAX_IDE; unit++) {
-        const struct config_drive *d = &m->config->ide[unit];
+    for (unsigned n = 0; n < MACHINE_DRIVES; n++) {
         struct ide_drive_info drive;
-        if (!ide_drive_info(m->ide, unit, &drive) || i-- > 0)
+        const struct config_drive *d = machine_drive(m, n, &drive);
+        if (!d || i-- > 0)
             continue;
         *info = (struct qmp_block_info){ .device = d->id, .removable = d->cdrom, .read_only = d->read_only || d->cdrom,
                                          .locked = drive.locked, .tray_open = drive.tray_open };
@@ -247,6 +270,8 @@ void machine_drain(struct machine *m)
 {
     if (m->ide)
         ide_drain(m->ide);
+    if (m->ahci)
+        ahci_drain(m->ahci);
 }
 
 int machine_create(struct machine *m, char error[CONFIG_ERROR_BYTES])
@@ -288,7 +313,7 @@ void machine_destroy(struct machine *m)
     devices_free(&m->devices);
     platform_destroy(m->platform);
     m->platform = NULL;
-    m->ide = m->pm = m->cmos = m->vga = NULL;
+    m->ide = m->ahci = m->pm = m->cmos = m->vga = NULL;
     mem_finish(&m->mem);
     if (m->vram)
         m->hv->ops->vram_destroy(m->hv);

@@ -18,6 +18,7 @@
 #include "legacy/platform.h"
 #include "legacy/pm-timer.h"
 #include "machine.h"
+#include "storage/ahci.h"
 #include "storage/ide-piix3.h"
 #include <thindm/block.h>
 #include <errno.h>
@@ -145,29 +146,51 @@ static int create_cmos(struct machine *m, char error[CONFIG_ERROR_BYTES])
     return add(m, m->cmos, "cmos", err, error);
 }
 
-/* What the host can't open it has logged; error stays empty then. */
+/* Open the images of count drives. What the host can't open it has logged. */
+static int open_drives(struct machine *m, const struct config_drive *from, unsigned count, struct ide_drive_config *to)
+{
+    int err = 0;
+    for (unsigned i = 0; i < count && !err; i++) {
+        to[i] = (struct ide_drive_config){ .present = from[i].present, .cdrom = from[i].cdrom, .id = from[i].id };
+        if (from[i].present && from[i].path)
+            err = machine_open_drive(m, &from[i], &to[i].block);
+    }
+    return err;
+}
+
+/* The controller has taken the images, unless it failed. */
+static int drives_taken(int err, const struct ide_drive_config *drives, unsigned count)
+{
+    for (unsigned i = 0; err && i < count; i++)
+        block_close(drives[i].block);
+    return err;
+}
+
+/* If an image can't be opened, error stays empty. */
 static int create_ide(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
     struct ide_piix3_config config = { .id = "ide", .loop = m->loop, .ports = &m->ports, .pci = &m->pci,
                                        .devfn = PCI_DEVFN(SLOT_PIIX, 1), .mem = &m->mem,
                                        .irq = { irq_isa(&m->irqs, IRQ_IDE0), irq_isa(&m->irqs, IRQ_IDE1) },
                                        .tray_moved = m->tray_moved, .opaque = m->opaque };
-    int err = 0;
-    for (unsigned unit = 0; unit < CONFIG_MAX_IDE && !err; unit++) {
-        const struct config_drive *d = &m->config->ide[unit];
-        struct ide_drive_config *drive = &config.drives[unit];
-        *drive = (struct ide_drive_config){ .present = d->present, .cdrom = d->cdrom, .id = d->id };
-        if (!d->present || !d->path)
-            continue;
-        err = machine_open_drive(m, d, &drive->block);
-    }
+    int err = open_drives(m, m->config->ide, CONFIG_MAX_IDE, config.drives);
     if (!err) {
         err = ide_piix3_create(&config, &m->ide);
         (void)add(m, m->ide, "ide", err, error);
     }
-    for (unsigned unit = 0; err && unit < CONFIG_MAX_IDE; unit++)
-        block_close(config.drives[unit].block);
-    return err;
+    return drives_taken(err, config.drives, CONFIG_MAX_IDE);
+}
+
+static int create_ahci(struct machine *m, uint8_t slot, char error[CONFIG_ERROR_BYTES])
+{
+    struct ahci_config config = { .id = "ahci", .loop = m->loop, .mem = &m->mem, .hv = m->hv, .pci = &m->pci,
+                                  .devfn = PCI_DEVFN(slot, 0), .tray_moved = m->tray_moved, .opaque = m->opaque };
+    int err = open_drives(m, m->config->ahci_ports, CONFIG_MAX_AHCI, config.drives);
+    if (!err) {
+        err = ahci_create(&config, &m->ahci);
+        (void)add(m, m->ahci, "ahci", err, error);
+    }
+    return drives_taken(err, config.drives, CONFIG_MAX_AHCI);
 }
 
 static int create_platform(struct machine *m, char error[CONFIG_ERROR_BYTES])
@@ -272,7 +295,9 @@ int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES])
         slot = SLOT_PLATFORM + 1;
     }
     if (!err && c->vga == VGA_STD)
-        err = create_vga(m, slot, error);
+        err = create_vga(m, slot++, error);
+    if (!err && c->ahci)
+        err = create_ahci(m, slot++, error);
     if (!err)
         err = create_input(m, error);
     for (unsigned i = 0; i < c->nr_serials && !err; i++)

@@ -505,6 +505,18 @@ static int ahci_restored(struct device *dev)
     return 0;
 }
 
+/* Commands that wait in CI are none's yet: they are in the saved state. */
+static bool ahci_quiet(const struct device *dev)
+{
+    const struct ahci *s = container_of(dev, struct ahci, dev);
+    bool quiet = !s->resetting;
+    for (unsigned i = 0; i < AHCI_PORTS && quiet; i++) {
+        const struct ahci_port *p = &s->port[i];
+        quiet = p->chan.io == IO_NONE && !p->cmd.busy && p->queue == 0 && !ahci_has_orphans(p);
+    }
+    return quiet;
+}
+
 static void ahci_unplug(struct device *dev)
 {
     struct ahci *s = container_of(dev, struct ahci, dev);
@@ -522,6 +534,7 @@ static const struct device_desc ahci_desc = {
     .name = "ahci",
     .version = 1,
     .fields = ahci_fields,
+    .quiet = ahci_quiet,
     .restored = ahci_restored,
     .reset = ahci_reset,
     .unplug = ahci_unplug,

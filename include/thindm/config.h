@@ -14,6 +14,7 @@ enum {
     CONFIG_MAX_MONITORS = 4,
     CONFIG_MAX_SERIALS = 4,
     CONFIG_MAX_IDE = 4,
+    CONFIG_MAX_AHCI = 6,
     CONFIG_MAX_VCPUS = 128,
     CONFIG_ERROR_BYTES = 256,
     CONFIG_MAX_DOMID = 32751, /* Xen keeps 0x7ff0 and above for itself */
@@ -81,6 +82,8 @@ struct config {
     uint64_t vga_bytes;      /* power of two, 1 to 512 MiB */
     const char *vga_romfile; /* NULL: the default file; "": no ROM */
     struct config_drive ide[CONFIG_MAX_IDE];
+    bool ahci; /* there is the controller, with these on its ports */
+    struct config_drive ahci_ports[CONFIG_MAX_AHCI];
     /* Memory for strings the parser made (comma lists); freed by config_free(). */
     char *strings;
 };

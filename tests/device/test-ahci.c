@@ -390,7 +390,9 @@ static void snapshot(void **state)
     le64_put(table_of(b, 9) + 0x80, DATA + 0x1000);
     issue(b, 1, 9);
     assert_int_equal(px(b, 0, SACT), 0x30);
+    assert_false(b->r->dev->desc->quiet(b->r->dev));
     ahci_drain(b->r->dev);
+    assert_true(b->r->dev->desc->quiet(b->r->dev));
     assert_int_equal(px(b, 0, SACT), 0);
     assert_int_equal(px(b, 1, CI), 0x200);
     memset(b->r->ram + DATA + 0x1000, 0, 4096);

@@ -212,6 +212,37 @@ static void unplug_closes_the_disk_and_keeps_the_cd(void **state)
     assert_int_equal(cfg(b, 1, 1, 0, 4), 0x70108086); /* the controller stays */
 }
 
+/* hdtype=ahci: the slot behind the VGA card's; its disks go by the same bit, its CD-ROMs stay. */
+static void ahci_is_behind_vga_and_unplugged_too(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct qmp_block_info info;
+    struct board *b = board_new();
+    b->config.ide[0] = b->config.ide[2] = (struct config_drive){ 0 };
+    b->config.ahci = true;
+    b->config.ahci_ports[0] = (struct config_drive){ .present = true, .path = "disk", .id = "ahcidisk-0" };
+    b->config.ahci_ports[5] = (struct config_drive){ .present = true, .cdrom = true, .path = "cd", .id = "ahci0-cd5" };
+    assert_int_equal(board_start(b, error), 0);
+    assert_int_equal(cfg(b, 4, 0, 0, 4), 0x29228086);
+    assert_true(machine_block_info(&b->machine, 0, &info));
+    assert_string_equal(info.device, "ahcidisk-0");
+    assert_string_equal(info.file, "disk");
+    assert_true(machine_block_info(&b->machine, 1, &info) && info.removable);
+    bus_write(&b->machine.ports, UNPLUG_PORT, 2, 4); /* auxiliary IDE disks: none of its */
+    assert_false(b->disk_closed);
+    bus_write(&b->machine.ports, UNPLUG_PORT, 2, 1);
+    assert_true(b->disk_closed);
+    assert_true(machine_block_info(&b->machine, 0, &info));
+    assert_string_equal(info.device, "ahci0-cd5");
+    assert_int_equal(cfg(b, 4, 0, 0, 4), 0x29228086);
+    assert_int_equal(machine_eject(&b->machine, "ahci0-cd5", false, error), 0);
+    assert_true(machine_block_info(&b->machine, 0, &info) && info.tray_open);
+    assert_int_equal(machine_change_medium(&b->machine, "ahci0-cd5", -1, "cd", error), 0);
+    assert_true(machine_block_info(&b->machine, 0, &info) && !info.tray_open);
+    machine_drain(&b->machine);
+    board_free(b);
+}
+
 static void every_way_to_reset_says_reboot(void **state)
 {
     static const struct {
@@ -397,6 +428,7 @@ int main(void)
         cmocka_unit_test(without_platform_device_vga_moves_down),
         cmocka_unit_test(a_part_that_fails_leaves_nothing),
         TEST(unplug_closes_the_disk_and_keeps_the_cd),
+        cmocka_unit_test(ahci_is_behind_vga_and_unplugged_too),
         TEST(every_way_to_reset_says_reboot),
         TEST(s5_powers_off_and_s3_sleeps),
         TEST(video_memory_follows_its_bar_lazily),

@@ -237,6 +237,29 @@ static void xenopsd_line(void **state)
     config_free(&l.config);
 }
 
+/* hdtype="ahci": what libxl writes for six disks and a CD-ROM, which stays on the IDE controller. */
+static void ahci_disks(void **state)
+{
+    struct line l;
+    good(&l, "-device ahci,id=ahci0 "
+             "-drive file=/a,if=none,id=ahcidisk-0,format=raw,cache=writeback "
+             "-device ide-hd,bus=ahci0.0,unit=0,drive=ahcidisk-0 "
+             "-drive file=/f,if=none,id=ahcidisk-5,format=qcow2,cache=writeback "
+             "-device ide-hd,bus=ahci0.5,unit=0,drive=ahcidisk-5 "
+             "-drive if=none,readonly=on,id=ide-5632,file=/c,format=raw "
+             "-device ide-cd,id=ide-5632,drive=ide-5632,bus=ide.1,unit=0 -device ide-cd,bus=ahci0.3");
+    const struct config *c = &l.config;
+    assert_true(c->ahci);
+    assert_string_equal(c->ahci_ports[0].path, "/a");
+    assert_string_equal(c->ahci_ports[0].id, "ahcidisk-0");
+    assert_false(c->ahci_ports[0].cdrom || c->ahci_ports[1].present);
+    assert_string_equal(c->ahci_ports[5].format, "qcow2");
+    assert_true(c->ahci_ports[3].cdrom && !c->ahci_ports[3].path);
+    assert_string_equal(c->ahci_ports[3].id, "ahci0-cd3");
+    assert_true(c->ide[2].cdrom && !c->ide[0].present);
+    config_free(&l.config);
+}
+
 static void serial_forms(void **state)
 {
     struct line l;
@@ -439,7 +462,6 @@ static void missing_devices_are_named(void **state)
     refused("-device sb16", "-device sb16: sound is not emulated yet");
     refused("-device lsi53c895a", "-device lsi53c895a: SCSI is not emulated yet");
     refused("-device scsi-hd,drive=scsi0-hd0,scsi-id=0", "-device scsi-hd: SCSI is not emulated yet");
-    refused("-device ahci,id=ahci0", "-device ahci: AHCI is not emulated yet");
     refused("-device nvme,serial=x,addr=7", "-device nvme: NVMe is not emulated yet");
     refused("-device virtio-serial", "-device virtio-serial: virtio devices are not emulated yet");
     refused("-device xen-pvdevice,device-id=0xc000", "-device xen-pvdevice: the Xen PV device is not emulated yet");
@@ -575,12 +597,22 @@ static void drives_are_checked(void **state)
     refused("-device ide-cd,drive=a,bus=ide.1,unit=0",
             "-device ide-cd: drive=a: no -drive if=none has this id, or another -device uses it");
     refused("-drive if=none,id=a -device ide-cd,drive=a,bus=ide.2,unit=0",
-            "-device ide-cd: bus=ide.2: needs ide.0 or ide.1");
+            "-device ide-cd: bus=ide.2: needs ide.0, ide.1 or a port of an earlier -device ahci");
     refused("-drive if=none,id=a -device ide-cd,drive=a,bus=ide.0", "-device ide-cd: needs unit=0 or unit=1");
     refused("-drive if=none,id=a -device ide-cd,drive=a,bus=ide.0,unit=2",
             "-device ide-cd: unit=2 is not within 0 and 1");
     refused("-drive if=none,id=a -device ide-hd,drive=a,bus=ahci0.0,unit=0",
-            "-device ide-hd: bus=ahci0.0: needs ide.0 or ide.1");
+            "-device ide-hd: bus=ahci0.0: needs ide.0, ide.1 or a port of an earlier -device ahci");
+    refused("-device ahci,id=ahci0 -drive if=none,id=a -device ide-hd,drive=a,bus=ahci0.6,unit=0",
+            "-device ide-hd: bus=ahci0.6: needs ide.0, ide.1 or a port of an earlier -device ahci");
+    refused("-device ahci,id=ahci0 -drive if=none,id=a -device ide-hd,drive=a,bus=ahci0.0,unit=1",
+            "-device ide-hd: unit=1 is not within 0 and 0");
+    refused("-device ahci,id=x -drive if=none,id=a -device ide-hd,drive=a,bus=ahci0.0",
+            "-device ide-hd: bus=ahci0.0: needs ide.0, ide.1 or a port of an earlier -device ahci");
+    refused("-device ahci,id=x -device ide-cd,bus=x.0 -device ide-cd,bus=x.0",
+            "-device ide-cd: bus x.0 has a drive already");
+    refused("-device ahci -device ich9-ahci", "-device ich9-ahci: there is an AHCI controller already");
+    refused("-device ahci,addr=5", "-device ahci: unknown key 'addr'");
     refused("-drive if=none,id=a -device ide-hd,drive=a,bus=ide.0,unit=0,ver=1", "-device ide-hd: unknown key 'ver'");
     refused("-drive if=none,id=a -device ide-cd,drive=a,bus=ide.0,unit=0 -device ide-cd,drive=a,bus=ide.0,unit=1",
             "-device ide-cd: drive=a: no -drive if=none has this id, or another -device uses it");
@@ -742,6 +774,7 @@ int main(void)
         cmocka_unit_test(probe_of_master),
         cmocka_unit_test(stubdom_line),
         cmocka_unit_test(xenopsd_line),
+        cmocka_unit_test(ahci_disks),
         cmocka_unit_test(serial_forms),
         cmocka_unit_test(chardev_forms),
         cmocka_unit_test(later_ones_win),
