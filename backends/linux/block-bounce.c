@@ -32,8 +32,7 @@ int block_bounce_begin(struct block_file *f, struct block_req *req)
     return 0;
 }
 
-/* Copy len bytes between buf and the request's memory from byte at on. NULL buf: zeros. */
-static void copy(const struct block_req *req, uint64_t at, uint8_t *buf, uint64_t len, bool to_guest)
+void block_copy(const struct block_req *req, uint64_t at, uint8_t *buf, uint64_t len, bool to_guest)
 {
     for (size_t i = 0; i < req->nvec && len > 0; i++) {
         uint64_t size = req->vec[i].len;
@@ -57,7 +56,7 @@ static void copy(const struct block_req *req, uint64_t at, uint8_t *buf, uint64_
 
 void block_zero_from(const struct block_req *req, uint64_t at)
 {
-    copy(req, at, NULL, req->len - at, true);
+    block_copy(req, at, NULL, req->len - at, true);
 }
 
 /* Bytes of the request that lie in the window, from its present position on. */
@@ -82,7 +81,7 @@ void block_bounce_piece(struct block_file *f, struct block_req *req, struct bloc
     piece->len = f->bounce_len;
     piece->offset = f->bounce_at;
     if (req->op == BLOCK_WRITE && f->bounce_filled) {
-        copy(req, req->progress, f->bounce + (at - f->bounce_at), useful(f, req), false);
+        block_copy(req, req->progress, f->bounce + (at - f->bounce_at), useful(f, req), false);
         piece->kind = PIECE_WRITE;
     }
 }
@@ -117,7 +116,7 @@ bool block_bounce_ended(struct block_file *f, struct block_req *req, int64_t res
         f->bounce_filled = req->op == BLOCK_WRITE;
         if (f->bounce_filled)
             return false;
-        copy(req, req->progress, f->bounce + (at - f->bounce_at), useful(f, req), true);
+        block_copy(req, req->progress, f->bounce + (at - f->bounce_at), useful(f, req), true);
     }
     req->progress += useful(f, req);
     return req->progress == req->len;

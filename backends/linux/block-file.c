@@ -16,30 +16,6 @@ static_assert(sizeof(struct vec) == sizeof(struct iovec) &&
                   offsetof(struct vec, len) == offsetof(struct iovec, iov_len),
               "struct vec is not struct iovec");
 
-static void queue_init(struct req_queue *queue)
-{
-    queue->first = NULL;
-    queue->last = &queue->first;
-}
-
-static void queue_push(struct req_queue *queue, struct block_req *req)
-{
-    req->next = NULL;
-    *queue->last = req;
-    queue->last = &req->next;
-}
-
-static struct block_req *queue_pop(struct req_queue *queue)
-{
-    struct block_req *req = queue->first;
-    if (!req)
-        return NULL;
-    queue->first = req->next;
-    if (!queue->first)
-        queue->last = &queue->first;
-    return req;
-}
-
 static void finish(struct block_file *f, struct block_req *req, int err)
 {
     req->result = err;

@@ -23,9 +23,34 @@ struct block_piece {
     uint64_t offset;
 };
 
+/* First in, first out, through block_req.next. */
 struct req_queue {
     struct block_req *first, **last;
 };
+
+static inline void queue_init(struct req_queue *queue)
+{
+    queue->first = NULL;
+    queue->last = &queue->first;
+}
+
+static inline void queue_push(struct req_queue *queue, struct block_req *req)
+{
+    req->next = NULL;
+    *queue->last = req;
+    queue->last = &req->next;
+}
+
+static inline struct block_req *queue_pop(struct req_queue *queue)
+{
+    struct block_req *req = queue->first;
+    if (!req)
+        return NULL;
+    queue->first = req->next;
+    if (!queue->first)
+        queue->last = &queue->first;
+    return req;
+}
 
 /* One image. */
 struct block_file {
@@ -62,6 +87,8 @@ bool block_bounce_needed(const struct block_file *f, const struct block_req *req
 int block_bounce_begin(struct block_file *f, struct block_req *req) WARN_UNUSED;
 void block_bounce_piece(struct block_file *f, struct block_req *req, struct block_piece *piece);
 bool block_bounce_ended(struct block_file *f, struct block_req *req, int64_t result, int *err);
+/* Copy len bytes between buf and the request's memory from byte at on. NULL buf: zeros. */
+void block_copy(const struct block_req *req, uint64_t at, uint8_t *buf, uint64_t len, bool to_guest);
 /* Zero what a READ could not get, from byte at of the request on. */
 void block_zero_from(const struct block_req *req, uint64_t at);
 

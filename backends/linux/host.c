@@ -35,7 +35,12 @@ static int host_block_open(struct host *host, const struct block_open *open, str
     struct block_open how = *open;
     how.loop = how.loop ? how.loop : host->loop;
     how.log = how.log ? how.log : host->log;
-    return block_file_open(&l->files, &how, out);
+    bool raw = !how.format || !strcmp(how.format, "raw") || !strcmp(how.format, "file") || !strncmp(how.format, "host_", 5);
+    bool nbd = how.path && block_nbd_is_target(how.path);
+    if (raw && !nbd)
+        return block_file_open(&l->files, &how, out);
+    how.format = raw ? NULL : how.format;
+    return block_nbd_open(&l->nbd, &how, out);
 }
 
 static void host_close_fd(struct host *host, int fd)
@@ -97,9 +102,11 @@ void linux_host_init(struct linux_host *host, struct epoll_host *epoll, struct l
                                 .close_fd = host_close_fd,
                                 .read_file = host_read_file };
     block_files_init(&host->files, epoll, loop, log);
+    nbd_disks_init(&host->nbd, epoll, loop, log);
 }
 
 void linux_host_finish(struct linux_host *host)
 {
+    nbd_disks_finish(&host->nbd);
     block_files_finish(&host->files);
 }

@@ -1,8 +1,9 @@
-/* What a Linux process can open: struct host over files, ptys, sockets and raw images. */
+/* What a Linux process can open: struct host over files, ptys, sockets and images. */
 #ifndef THINDM_LINUX_HOST_H
 #define THINDM_LINUX_HOST_H
 
 #include "block-file.h"
+#include "block-nbd.h"
 #include "epoll.h"
 #include <thindm/host.h>
 
@@ -10,6 +11,7 @@ struct linux_host {
     struct host host; /* what is passed down */
     struct epoll_host *epoll;
     struct block_files files;
+    struct nbd_disks nbd;
 };
 
 /* epoll, loop and log must outlive it. Opens nothing. */
