@@ -1,12 +1,12 @@
 /*
  * The prison of an image helper, made before the helper's program starts, and once it runs nothing of it can be undone:
  *  - its own mount, network, IPC, UTS and process name spaces: no network, no other process, and of the file system
- * only the programs and libraries below /usr and the image, with the image's folder read-only around it, where backing
- * files are looked for;
+ *    only the programs and libraries below /usr, /dev/null and the image, with the image's folder read-only around it,
+ *    where backing files are looked for;
  *  - as root: the user nobody, with the one capability to open those files whoever owns them; else our own user, in a
- * user name space;
- *  - no new privileges by exec, an allow-list of system calls without any that makes a socket, a process, a mount or a
- * ring;
+ *    user name space;
+ *  - no new privileges by exec, and an allow-list of system calls without any that makes a socket, a process, a mount
+ *    or a ring;
  *  - limits on memory and descriptors, no core file; it is killed when we end.
  * Where the kernel refuses name spaces only the last two hold.
  */
@@ -70,6 +70,8 @@ static const int allowed[] = {
     SCMP_SYS(getgid),
     SCMP_SYS(getegid),
     SCMP_SYS(membarrier),
+    SCMP_SYS(getppid),
+    SCMP_SYS(chdir),
     /* signals, time, waiting */
     SCMP_SYS(rt_sigaction),
     SCMP_SYS(rt_sigprocmask),
@@ -247,26 +249,42 @@ static int show_system(void)
     return 0;
 }
 
+/* Something that a file can be mounted on. */
+static void make_file(const char *path)
+{
+    char to[sizeof(ROOT) + PATH_MAX];
+    (void)snprintf(to, sizeof(to), ROOT "%s", path);
+    int fd = open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* QEMU finds out there whether the kernel has locks of open files, without which an image's locks are worth little. */
+static int show_null(int null)
+{
+    make_folders("/dev/null");
+    make_file("/dev/null");
+    return show(null, "/dev/null", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+
 /* fds: the folder (or -1) and the image, opened before the new root covered them. */
 static int show_image(const struct jail *jail, int folder, int image)
 {
     uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-    char path[PATH_MAX], to[sizeof(ROOT) + PATH_MAX];
+    char path[PATH_MAX];
     (void)snprintf(path, sizeof(path), "%s", jail->image);
     make_folders(path);
     *strrchr(path, '/') = '\0';
     if (folder >= 0 && show(folder, path, attrs | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY) != 0)
         return -1;
-    (void)snprintf(to, sizeof(to), ROOT "%s", jail->image);
-    int fd = folder < 0 ? open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0600) : -1; /* something to mount on */
-    if (fd >= 0)
-        close(fd);
+    if (folder < 0)
+        make_file(jail->image);
     attrs |= jail->device ? 0 : MOUNT_ATTR_NODEV;
     attrs |= jail->read_only ? MOUNT_ATTR_RDONLY : 0;
     return show(image, jail->image, attrs);
 }
 
-static void change_root(const struct jail *jail)
+static void change_root(const struct jail *jail, int null)
 {
     char folder[PATH_MAX];
     (void)snprintf(folder, sizeof(folder), "%s", jail->image);
@@ -278,7 +296,7 @@ static void change_root(const struct jail *jail)
     int folder_fd = jail->device || !*folder ? -1 : open(folder, O_PATH | O_CLOEXEC | O_DIRECTORY);
     if (image_fd < 0 || mount("thindm", ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") != 0)
         give_up(jail->error, "new root");
-    if (show_system() != 0)
+    if (show_system() != 0 || show_null(null) != 0)
         give_up(jail->error, "programs and libraries");
     if (show_image(jail, folder_fd, image_fd) != 0)
         give_up(jail->error, "the image");
@@ -355,7 +373,7 @@ static _Noreturn void enter(const struct jail *jail, bool spaces, uid_t uid, gid
     if (spaces && !root && map_user(uid, gid) != 0)
         give_up(jail->error, "user name space");
     if (spaces)
-        change_root(jail);
+        change_root(jail, null);
     set_limits();
     if (spaces && root)
         become_nobody(jail);
