@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* For the signal handler, which is given nothing. */
+enum { HANG_S = 2 };
+
+/* For the signal handlers, which are given nothing. */
 static struct record_main *crashing;
 
 static void on_crash(int signal)
@@ -28,6 +30,52 @@ static void catch_crashes(struct record_main *r)
     crashing = r;
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
         (void)sigaction(signals[i], &action, NULL);
+}
+
+/*
+ * The handler runs in the midst of what hangs. What it calls is safe there but for the line in the log, which comes
+ * last as the C library takes a lock for local time.
+ */
+static void tell_hang(struct record_main *r)
+{
+    const struct trace_ioreq *req = trace_recorder_request(r->recorder);
+    bool dumped = !r->file && r->crash.fd >= 0;
+    record_main_fatal(r);
+    const char *done = dumped ? "; the flight recorder was written" : "";
+    if (req)
+        log_print(r->log, LOG_ERROR, "thindm", "stuck in a %s of type %u, size %u, at 0x%llx%s",
+                  req->read ? "read" : "write", req->type, req->size, (unsigned long long)req->addr, done);
+    else
+        log_print(r->log, LOG_ERROR, "thindm", "stuck, not in a request of the guest%s", done);
+}
+
+/* Up every HANG_S seconds of our CPU time. Who sleeps uses none: it is never what wakes us. */
+static void on_hang_timer(int signal)
+{
+    struct record_main *r = crashing;
+    int before = errno;
+    if (r && r->loop->turns != r->turns) {
+        r->turns = r->loop->turns;
+        r->stuck = false;
+    } else if (r && !r->stuck) {
+        r->stuck = true;
+        tell_hang(r);
+    }
+    errno = before;
+}
+
+static void watch_hangs(struct record_main *r, const struct loop *loop)
+{
+    struct sigaction action = { .sa_handler = on_hang_timer, .sa_flags = SA_RESTART };
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGVTALRM };
+    struct itimerspec every = { { .tv_sec = HANG_S }, { .tv_sec = HANG_S } };
+    r->loop = loop;
+    r->turns = UINT64_MAX;
+    crashing = r;
+    if (sigaction(SIGVTALRM, &action, NULL) || timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &r->hang_timer))
+        return; /* then nobody is told */
+    r->hang_watched = true;
+    (void)timer_settime(r->hang_timer, 0, &every, NULL);
 }
 
 int record_main_open(struct record_main *r, const struct config *config, struct log *log,
@@ -96,6 +144,8 @@ static int save(void *machine, struct snap_buf *out)
 void record_main_ready(struct record_main *r, struct machine *machine)
 {
     trace_recorder_ready(r->recorder, &machine->mem, &(struct trace_machine){ quiet, save, machine });
+    if (r->recorder)
+        watch_hangs(r, machine->loop);
 }
 
 struct trace *record_main_trace(struct record_main *r)
@@ -110,7 +160,7 @@ void record_main_crash(struct record_main *r)
     if (r->file) {
         trace_file_emergency(r->file);
         trace_recorder_finish(r->recorder);
-    } else if (r->crash.fd >= 0 && lseek(r->crash.fd, 0, SEEK_SET) == 0) {
+    } else if (r->crash.fd >= 0 && lseek(r->crash.fd, 0, SEEK_SET) == 0 && ftruncate(r->crash.fd, 0) == 0) {
         (void)trace_recorder_dump(r->recorder, &r->crash.sink);
     }
 }
@@ -146,6 +196,9 @@ void record_main_finish(struct record_main *r)
 void record_main_close(struct record_main *r)
 {
     crashing = NULL;
+    if (r->hang_watched)
+        (void)timer_delete(r->hang_timer);
+    r->hang_watched = false;
     int err = trace_file_close(r->file);
     if (err && !trace_recorder_failed(r->recorder))
         log_print(r->log, LOG_ERROR, "trace", "the trace is not complete: %s", strerror(-err));

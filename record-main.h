@@ -6,12 +6,18 @@
 #include "backends/linux/trace-file.h"
 #include "hw/machine.h"
 #include <thindm/config.h>
+#include <time.h>
 
 struct record_main {
     struct trace_recorder *recorder; /* NULL: nothing is recorded */
     struct trace_file *file;         /* of -trace-record */
     struct trace_fd_sink crash;      /* of -flight-recorder file= */
     struct log *log;
+    const struct loop *loop;
+    timer_t hang_timer;
+    bool hang_watched;
+    uint64_t turns; /* of the loop when the timer was last up */
+    bool stuck;     /* in that turn, and it was told */
     int argc;
     char **argv;
 };
@@ -21,7 +27,7 @@ int record_main_open(struct record_main *r, const struct config *config, struct 
                      char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* The machine is about to be created: what it is built on is replaced. */
 void record_main_start(struct record_main *r, struct machine *machine);
-/* It was created. */
+/* It was created. From now on a turn of the loop that takes seconds of CPU time is a hang: told and written down. */
 void record_main_ready(struct record_main *r, struct machine *machine);
 /* NULL: nothing is recorded. */
 struct trace *record_main_trace(struct record_main *r);

@@ -185,6 +185,7 @@ static bool watch_serve(struct loop *loop, int64_t wait_ns)
 
 int loop_step(struct loop *loop, int64_t timeout_ns)
 {
+    loop->turns++;
     run_tasks(loop);
     run_timers(loop);
     if (loop->stop)

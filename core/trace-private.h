@@ -117,10 +117,20 @@ struct trace_hv_wrap {
     struct trace_recorder *rec;
 };
 
+/*
+ * fill: bytes in use (0: nothing begun) and, from bit 32 on, number of entries; in one word, so that a signal handler
+ * finds both of one moment.
+ */
 struct chunk {
-    uint8_t *data;      /* TRACE_CHUNK_HEAD_BYTES, then entries */
-    size_t bytes, used; /* room, 0: nothing begun */
+    uint8_t *data;        /* TRACE_CHUNK_HEAD_BYTES, then entries */
+    size_t bytes;         /* room */
+    uint64_t first, fill; /* number of the first entry */
 };
+
+static inline size_t chunk_used(const struct chunk *chunk)
+{
+    return (uint32_t)chunk->fill;
+}
 
 struct trace_recorder {
     struct trace trace;
@@ -134,10 +144,10 @@ struct trace_recorder {
     bool failed;    /* the latter, and it was logged */
     bool head_written;
     unsigned flags;
-    uint64_t entries;
-    uint64_t clock_ns, stamp_ns; /* of the last such entry */
-    uint32_t blocks, chrs;       /* numbers given so far */
-    uint32_t epoch;              /* of shapes: the present chunk's; bits 63-32 of their what */
+    const struct trace_ioreq *request; /* at work, on the caller's stack; NULL: none */
+    uint64_t clock_ns, stamp_ns;       /* of the last such entry */
+    uint32_t blocks, chrs;             /* numbers given so far */
+    uint32_t epoch;                    /* of shapes: the present chunk's; bits 63-32 of their what */
     struct trace_shape shapes[TRACE_SHAPES];
     size_t chunk_bytes;
     struct chunk *now;

@@ -28,25 +28,31 @@ static struct trace_recorder *rec_of(struct trace *trace)
 
 /* --- Chunks --- */
 
-/* A chunk without entries isn't written: so it is as long as its head isn't whole. */
-static void chunk_begin(struct trace_recorder *rec, struct chunk *chunk)
+uint64_t trace_recorder_entries(const struct trace_recorder *rec)
 {
-    chunk->used = 0;
+    return rec->now->first + (rec->now->fill >> 32);
+}
+
+/* A chunk without entries isn't written: so it is as long as its head isn't whole. */
+static void chunk_begin(struct trace_recorder *rec, struct chunk *chunk, uint64_t first)
+{
+    chunk->fill = 0;
     atomic_signal_fence(memory_order_seq_cst);
     memset(chunk->data, 0, TRACE_CHUNK_HEAD_BYTES);
     le32_put(chunk->data + CHUNK_MAGIC, CHUNK_MARK);
-    le64_put(chunk->data + CHUNK_NUMBER, rec->entries);
+    le64_put(chunk->data + CHUNK_NUMBER, first);
     le64_put(chunk->data + CHUNK_CLOCK, rec->clock_ns);
     le64_put(chunk->data + CHUNK_STAMP, rec->stamp_ns);
+    chunk->first = first;
     rec->epoch++; /* no entry refers to another chunk: it may be gone by then */
     atomic_signal_fence(memory_order_seq_cst);
-    chunk->used = TRACE_CHUNK_HEAD_BYTES;
+    chunk->fill = TRACE_CHUNK_HEAD_BYTES;
 }
 
 /* The present state of a chunk as it stands in a file. */
 static int chunk_write(struct trace_sink *sink, const struct chunk *chunk)
 {
-    size_t used = chunk->used;
+    size_t used = chunk_used(chunk);
     if (used <= TRACE_CHUNK_HEAD_BYTES)
         return 0;
     uint8_t head[TRACE_CHUNK_HEAD_BYTES];
@@ -79,7 +85,7 @@ int trace_recorder_flush(struct trace_recorder *rec)
     rec->head_written = true;
     if (!err)
         err = chunk_write(rec->config.sink, rec->now);
-    chunk_begin(rec, rec->now);
+    chunk_begin(rec, rec->now, trace_recorder_entries(rec));
     return err;
 }
 
@@ -96,7 +102,8 @@ static NOINLINE void next_chunk(struct trace_recorder *rec)
         return;
     }
     unsigned at = rec->now == &rec->head ? rec->at : (rec->at + 1) % rec->nr_chunks;
-    chunk_begin(rec, &rec->chunks[at]); /* before it is the last one, for a signal handler */
+    chunk_begin(rec, &rec->chunks[at],
+                trace_recorder_entries(rec)); /* before it is the last one, for a signal handler */
     rec->at = at;
     rec->now = &rec->chunks[at];
     rec->chunks_left -= rec->chunks_left > 0;
@@ -108,16 +115,16 @@ static NOINLINE void next_chunk(struct trace_recorder *rec)
 /* Room for an entry of at most max bytes with its head. */
 static inline uint8_t *reserve(struct trace_recorder *rec, size_t max)
 {
-    if (rec->now->used + max > rec->now->bytes)
+    if (chunk_used(rec->now) + max > rec->now->bytes)
         next_chunk(rec);
-    return rec->now->data + rec->now->used;
+    return rec->now->data + chunk_used(rec->now);
 }
 
 static inline void commit(struct trace_recorder *rec, const uint8_t *end)
 {
     atomic_signal_fence(memory_order_release); /* the bytes are there before a signal handler counts them */
-    rec->now->used = (size_t)(end - rec->now->data);
-    rec->entries++;
+    struct chunk *chunk = rec->now;
+    chunk->fill = ((chunk->fill >> 32) + 1) << 32 | (uint32_t)(end - chunk->data);
 }
 
 static uint8_t *put_values(uint8_t *to, enum trace_kind kind, const uint64_t *v, unsigned n)
@@ -206,9 +213,9 @@ static NOINLINE void put_request(struct trace_recorder *rec, const struct trace_
     at[1] = (uint8_t)(to - (at + 2));
     commit(rec, to);
     if (req->count == 1 && req->size <= SHAPE_MAX_SIZE)
-        rec->shapes[shape_place(req->addr, flags)] = (struct trace_shape){
-            req->addr, (uint64_t)rec->epoch << 32 | shape_what(req->posted, flags, req->vcpu, req->size)
-        };
+        rec->shapes[shape_place(req->addr, flags)] =
+            (struct trace_shape){ req->addr,
+                                  (uint64_t)rec->epoch << 32 | shape_what(req->posted, flags, req->vcpu, req->size) };
 }
 
 /* Most of all entries are requests and answers: written down without a look at the table of kinds. */
@@ -216,6 +223,7 @@ static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
 {
     struct trace_recorder *rec = rec_of(trace);
     trace_begin(rec);
+    rec->request = req;
     put_stamp(rec);
     if (rec->ended)
         return;
@@ -235,7 +243,10 @@ static void on_ioreq(struct trace *trace, const struct trace_ioreq *req)
 static inline void step_done(struct trace_recorder *rec)
 {
     rec->depth -= rec->depth > 0;
-    if (rec->snapshot_due && rec->depth == 0)
+    if (rec->depth > 0)
+        return;
+    rec->request = NULL;
+    if (rec->snapshot_due)
         trace_snapshot_try(rec);
 }
 
@@ -461,7 +472,7 @@ int trace_recorder_create(const struct trace_recorder_config *config, struct tra
         trace_recorder_destroy(rec);
         return -ENOMEM;
     }
-    chunk_begin(rec, rec->now);
+    chunk_begin(rec, rec->now, 0);
     *out = rec;
     return 0;
 }
@@ -490,21 +501,21 @@ bool trace_recorder_is_ring(const struct trace_recorder *rec)
     return !rec->config.sink;
 }
 
+const struct trace_ioreq *trace_recorder_request(const struct trace_recorder *rec)
+{
+    return rec->request;
+}
+
 bool trace_recorder_failed(const struct trace_recorder *rec)
 {
     return rec->failed;
-}
-
-uint64_t trace_recorder_entries(const struct trace_recorder *rec)
-{
-    return rec->entries;
 }
 
 void trace_recorder_start(struct trace_recorder *rec, const struct trace_world *world)
 {
     if (rec->head.data) { /* how the machine came to be is kept apart: a ring would lose it */
         rec->now = &rec->head;
-        chunk_begin(rec, rec->now);
+        chunk_begin(rec, rec->now, 0);
     }
     rec->loop = world->loop;
     rec->depth = 1;
@@ -546,14 +557,15 @@ void trace_recorder_finish(struct trace_recorder *rec)
 int trace_recorder_dump(struct trace_recorder *rec, struct trace_sink *sink)
 {
     struct chunk end = { .data = (uint8_t[TRACE_CHUNK_HEAD_BYTES + 2]){ 0 } };
+    uint64_t number = trace_recorder_entries(rec);
     int err = write_head(sink, rec->flags);
-    if (!err && rec->head.used > 0)
+    if (!err && rec->head.fill > 0)
         err = chunk_write(sink, &rec->head);
     for (unsigned i = 1; i <= rec->nr_chunks && !err && rec->now != &rec->head; i++)
         err = chunk_write(sink, &rec->chunks[(rec->at + i) % rec->nr_chunks]);
-    chunk_begin(rec, &end);
-    end.data[end.used] = TRACE_END;
-    end.used += 2;
+    chunk_begin(rec, &end, number);
+    end.data[TRACE_CHUNK_HEAD_BYTES] = TRACE_END;
+    end.fill += 2;
     return err ? err : chunk_write(sink, &end);
 }
 
@@ -568,11 +580,10 @@ void trace_recorder_copy(struct trace_recorder *rec, const struct trace_entry *e
 {
     uint64_t v[TRACE_MAX_FIELDS];
     const struct trace_kind_info *info = trace_kind_info(e->kind);
-    if (e->number != rec->entries) { /* a gap: only between chunks */
-        if (rec->now->used > TRACE_CHUNK_HEAD_BYTES)
+    if (e->number != trace_recorder_entries(rec)) { /* a gap: only between chunks */
+        if (chunk_used(rec->now) > TRACE_CHUNK_HEAD_BYTES)
             next_chunk(rec);
-        rec->entries = e->number;
-        chunk_begin(rec, rec->now);
+        chunk_begin(rec, rec->now, e->number);
     }
     (void)reserve(rec, SHORT_ROOM + ENTRY_HEAD_BYTES + e->len);
     memcpy(v, e->v, sizeof(v));

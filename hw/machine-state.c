@@ -9,7 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VRAM_AT = 0, VRAM_SHOWN = 8, MEDIA = 16, MEDIUM_BYTES = 16, STATE_BYTES = MEDIA + MACHINE_DRIVES * MEDIUM_BYTES };
+enum {
+    VRAM_AT = 0,
+    VRAM_SHOWN = 8,
+    MEDIA = 16,
+    MEDIUM_BYTES = 16,
+    STATE_BYTES = MEDIA + MACHINE_DRIVES * MEDIUM_BYTES
+};
 
 bool machine_quiet(const struct machine *m)
 {
@@ -49,8 +55,8 @@ static int restore_devices(struct machine *m, struct snap_buf *in, char error[CO
         const char *field = NULL;
         int err = snapshot_restore_device(dev, in, &field);
         if (err) {
-            snprintf(error, CONFIG_ERROR_BYTES, "the saved state of %s is refused%s%s", dev->id, field ? ", field " : "",
-                     field ? field : "");
+            snprintf(error, CONFIG_ERROR_BYTES, "the saved state of %s is refused%s%s", dev->id,
+                     field ? ", field " : "", field ? field : "");
             return -EINVAL;
         }
     }

@@ -23,6 +23,7 @@ static const int allowed[] = {
     SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(close),
     SCMP_SYS(pread64), SCMP_SYS(pwrite64), SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(preadv2), SCMP_SYS(pwritev2),
     SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(fallocate), SCMP_SYS(lseek),
+    SCMP_SYS(ftruncate),      /* the flight recorder's file, written anew */
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), /* what is the medium that came by QMP? */
     SCMP_SYS(fcntl), SCMP_SYS(fadvise64), /* image locks, flags of descriptors */
     SCMP_SYS(prlimit64), SCMP_SYS(getrlimit), /* how far may an image be written? */

@@ -74,6 +74,7 @@ struct loop {
     uint32_t ids;
     /* Counters for QMP and tests: how often the loop slept, looked out in vain and with success. */
     uint64_t sleeps, watch_misses, watch_hits;
+    uint64_t turns; /* rounds so far: who is stuck in one doesn't get to the next */
 };
 
 /* host and host_opaque must outlive the loop. Nothing to finish: it owns no memory. */

@@ -256,6 +256,8 @@ int trace_recorder_dump(struct trace_recorder *rec, struct trace_sink *sink);
 bool trace_recorder_is_ring(const struct trace_recorder *rec);
 /* The sink failed, which was logged. */
 bool trace_recorder_failed(const struct trace_recorder *rec);
+/* The request that is at work; NULL: none. For a signal handler that interrupted it. */
+const struct trace_ioreq *trace_recorder_request(const struct trace_recorder *rec);
 /* Entries so far. */
 uint64_t trace_recorder_entries(const struct trace_recorder *rec);
 

@@ -92,8 +92,8 @@ static void start(struct board *b, size_t ring_bytes, const char *path)
     if ((path || ring_bytes) && trace_recorder_create(&config, &b->rec))
         exit(1);
     if (b->rec)
-        trace_recorder_start(
-            b->rec, &(struct trace_world){ &b->loop, &b->machine.hv, &b->machine.host, "bench", 6, 20 });
+        trace_recorder_start(b->rec,
+                             &(struct trace_world){ &b->loop, &b->machine.hv, &b->machine.host, "bench", 6, 20 });
     if (machine_create(&b->machine, error))
         exit(1);
     trace_recorder_ready(b->rec, &b->machine.mem, &(struct trace_machine){ quiet, save, &b->machine });

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,8 +111,21 @@ API int xendevicemodel_unmap_pcidev_from_ioreq_server(void *h, uint16_t d, uint1
 {
     return 0;
 }
+/* With FAKE_XEN_SPIN in the environment: hang in the first interrupt until the file of this name has bytes. */
+static void spin(void)
+{
+    static bool spun;
+    const char *path = getenv("FAKE_XEN_SPIN");
+    struct stat st = { 0 };
+    while (path && !spun && (stat(path, &st) != 0 || st.st_size == 0))
+        ;
+    spun = true;
+}
+
 API int xendevicemodel_set_isa_irq_level(void *h, uint16_t d, uint8_t irq, unsigned level)
 {
+    if (level)
+        spin();
     fake()->isa[irq & 15] = level;
     return (int)syscall(SYS_getpid) * 0;
 }
