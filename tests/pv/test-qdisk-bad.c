@@ -5,7 +5,8 @@
 #include "fake.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum { READ, WRITE, BARRIER, FLUSH, PACKET, DISCARD, INDIRECT };
@@ -356,13 +357,56 @@ static void a_page_of_segments_is_read_once(void **state)
     assert_int_equal(f->disk->block.stats.bytes[BLOCK_WRITE], 512);
 }
 
-/* --- Anything at all --- */
-
 static unsigned next(uint32_t *seed)
 {
     *seed = *seed * 1664525 + 1013904223;
     return *seed >> 16;
 }
+
+struct scribbler {
+    _Atomic(uint8_t) *ring, *segments;
+    atomic_bool stop;
+};
+
+/* Another vCPU at work all the time: whatever is read twice would be two things. Only a sanitizer can tell. */
+static void *scribble(void *opaque)
+{
+    struct scribbler *s = opaque;
+    uint32_t seed = 7;
+    while (!atomic_load(&s->stop)) {
+        atomic_store_explicit(&s->ring[next(&seed) % (PAGE_BYTES - 64)], (uint8_t)next(&seed), memory_order_relaxed);
+        atomic_store_explicit(&s->segments[next(&seed) % 64], (uint8_t)next(&seed), memory_order_relaxed);
+    }
+    return NULL;
+}
+
+static void a_guest_that_never_stops_writing(void **state)
+{
+    struct front front;
+    struct fake *f = connected(state, &front, 64, false);
+    uint32_t page = fake_grant(f), refs[4];
+    struct seg s[4];
+    pthread_t thread;
+    for (unsigned i = 0; i < 4; i++)
+        s[i] = (struct seg){ refs[i] = fake_grant(f), 0, 7 };
+    struct scribbler guest = { .ring = (void *)(fake_page(f, front.refs[0]) + 64),
+                               .segments = (void *)fake_page(f, page) };
+    assert_int_equal(pthread_create(&thread, NULL, scribble, &guest), 0);
+    for (unsigned i = 0; i < 3000; i++) {
+        for (unsigned k = 0; k < 4; k++)
+            le32_put(fake_page(f, page) + 8 * k, refs[k]);
+        front_put(&front, i & 1 ? WRITE : READ, i, i % 1000, s, 4);
+        front_put_indirect(&front, i & 2 ? WRITE : READ, i, i % 1000, page, 4);
+        front_kick(&front);
+    }
+    atomic_store(&guest.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(front_index(&front, RSP_PROD), 6000);
+    front.rsp_cons = front.req_prod;
+    still_works(f, &front);
+}
+
+/* --- Anything at all --- */
 
 static void random_bytes(void **state, unsigned bits, bool persistent)
 {
@@ -420,6 +464,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_ring_is_served_in_rounds, setup, teardown),
         cmocka_unit_test_setup_teardown(an_entry_is_read_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_page_of_segments_is_read_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_guest_that_never_stops_writing, setup, teardown),
         cmocka_unit_test_setup_teardown(random_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(random_entries_of_32_bits, setup, teardown),
     };
