@@ -43,13 +43,13 @@ struct trace_replay {
     uint64_t nr_history;
     struct trace_ioreq last; /* present request */
     bool last_valid, request_failed;
-    bool opaque_data;  /* in this step guest memory got what the trace doesn't hold */
-    bool missing_data; /* from here on device memory has bytes that the trace doesn't hold */
-    bool vram_shown;   /* the guest may have written video memory by itself */
-    bool no_memory;    /* what video memory and ROMs hold isn't in the trace */
-    bool restoring;    /* the next entry is the snapshot to begin with */
-    bool saving;       /* time stands still at clock_ns */
-    struct snap_buf state;                 /* our own at a snapshot */
+    bool opaque_data;      /* in this step guest memory got what the trace doesn't hold */
+    bool missing_data;     /* from here on device memory has bytes that the trace doesn't hold */
+    bool vram_shown;       /* the guest may have written video memory by itself */
+    bool no_memory;        /* what video memory and ROMs hold isn't in the trace */
+    bool restoring;        /* the next entry is the snapshot to begin with */
+    bool saving;           /* time stands still at clock_ns */
+    struct snap_buf state; /* our own at a snapshot */
     uint64_t skipped, snapshots;
     uint64_t clock_ns, unverified, steps, requests;
     unsigned depth, century;
