@@ -45,8 +45,8 @@ struct pv_ops {
     int (*watch)(void *opaque, const char *path, const char *token);
     void (*unwatch)(void *opaque, const char *path, const char *token);
 
-    /* Map nr grants to nr pages in a row, readable and writable. All or nothing. */
-    int (*map)(void *opaque, const uint32_t *refs, unsigned nr, void **ptr);
+    /* Map nr grants to nr pages in a row, to be read, or written too. All or nothing. */
+    int (*map)(void *opaque, const uint32_t *refs, unsigned nr, bool write, void **ptr);
     void (*unmap)(void *opaque, void *ptr, unsigned nr);
     /* Run all copies; each has its own result. */
     void (*copy)(void *opaque, struct pv_copy *copies, unsigned nr);

@@ -85,7 +85,7 @@ static uint16_t hold_grant(struct qdisk *d, uint32_t ref)
     } else {
         bool full = m->nr_grants == QDISK_GRANTS;
         i = full ? m->oldest : m->nr_grants;
-        if ((full && m->grants[i].users > 0) || c->ops->map(c->opaque, &ref, 1, &page))
+        if ((full && m->grants[i].users > 0) || c->ops->map(c->opaque, &ref, 1, true, &page))
             return QDISK_NONE;
         if (full) {
             c->ops->unmap(c->opaque, m->grants[i].page, 1);
@@ -124,7 +124,8 @@ static int map_rest(struct qdisk *d, struct qdisk_req *req)
         if (req->segments[i].grant == QDISK_NONE)
             refs[nr++] = req->segments[i].ref;
     }
-    int err = nr > 0 ? c->ops->map(c->opaque, refs, nr, &req->mapped) : 0;
+    /* Front ends grant what is to be written to the disk for reading only. */
+    int err = nr > 0 ? c->ops->map(c->opaque, refs, nr, !req->write, &req->mapped) : 0;
     req->nr_mapped = (uint16_t)(err ? 0 : nr);
     return err;
 }

@@ -398,7 +398,8 @@ void qdisk_run(void *opaque)
 void qdisk_drain(struct qdisk *d)
 {
     while (d->in_flight > 0) {
-        block_drain(d->block);
+        if (d->block)
+            block_drain(d->block);
         finish_ended(d);
     }
     if (d->reqs)

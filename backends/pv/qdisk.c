@@ -227,7 +227,7 @@ static int qdisk_connect(struct pv_device *dev)
     err = pv_read_number(dev, dev->front, "event-channel", UINT32_MAX, &port);
     if (err)
         return pv_error(dev, err, "the front end gives no event-channel");
-    err = c->ops->map(c->opaque, refs, d->pages, &d->shared);
+    err = c->ops->map(c->opaque, refs, d->pages, true, &d->shared);
     if (err) {
         d->shared = NULL;
         return pv_error(dev, err, "the ring of %u pages can't be mapped: %s", d->pages, strerror(-err));

@@ -108,12 +108,12 @@ static void watches_readable(void *opaque, uint32_t events)
 
 /* --- Grants --- */
 
-static int xen_map(void *opaque, const uint32_t *refs, unsigned nr, void **ptr)
+static int xen_map(void *opaque, const uint32_t *refs, unsigned nr, bool write, void **ptr)
 {
     struct pv_xen *xen = opaque;
     /* The library doesn't write to refs. */
     *ptr = xengnttab_map_domain_grant_refs(xen->gnttab, nr, xen->domid, (uint32_t *)(uintptr_t)refs,
-                                           PROT_READ | PROT_WRITE);
+                                           write ? PROT_READ | PROT_WRITE : PROT_READ);
     return *ptr ? 0 : error_of_errno();
 }
 

@@ -156,13 +156,13 @@ static void op_unwatch(void *opaque, const char *path, const char *token)
 
 /* --- Grants: a mapping of one page is the page, so that both sides see the same bytes --- */
 
-static int op_map(void *opaque, const uint32_t *refs, unsigned nr, void **ptr)
+static int op_map(void *opaque, const uint32_t *refs, unsigned nr, bool write, void **ptr)
 {
     struct fake *f = opaque;
     struct fake_map *map = f->maps;
     f->map_calls++;
     for (unsigned i = 0; i < nr; i++) {
-        if (refs[i] >= FAKE_GRANTS || !f->grants[refs[i]].page)
+        if (refs[i] >= FAKE_GRANTS || !f->grants[refs[i]].page || (write && f->grants[refs[i]].read_only))
             return -EINVAL;
     }
     while (map->area)
@@ -207,6 +207,8 @@ static void op_copy(void *opaque, struct pv_copy *copies, unsigned nr)
         f->copies++;
         assert_true(c->len > 0 && c->offset + c->len <= PAGE_BYTES);
         c->err = c->ref < FAKE_GRANTS && f->grants[c->ref].page ? 0 : -EFAULT;
+        if (!c->err && c->to_guest && f->grants[c->ref].read_only)
+            c->err = -EFAULT;
         if (!c->err && c->to_guest)
             memcpy(f->grants[c->ref].page + c->offset, c->ptr, c->len);
         else if (!c->err)

@@ -24,7 +24,8 @@ struct fake_watch {
 
 /* A grant of the guest: reference i is grants[i]. */
 struct fake_grant {
-    uint8_t *page;   /* NULL: not granted */
+    uint8_t *page; /* NULL: not granted */
+    bool read_only;
     unsigned mapped; /* how often the back end has it mapped now */
 };
 

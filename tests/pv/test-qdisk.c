@@ -83,6 +83,29 @@ static void round_trip(struct fake *f, struct front *front)
     assert_int_equal(fake_page(f, in[0].ref)[0], 0); /* not asked for */
 }
 
+/* What is to be written needs no more than to be read; what is read needs a page that can be written. */
+static void read_only_grants(void **state)
+{
+    for (unsigned persistent = 0; persistent < 2; persistent++) {
+        struct front front;
+        struct fake *f = *state;
+        fake_entry(f, "51712", "aio:/disk", "w", "disk");
+        if (!f->pv)
+            fake_start(f);
+        front_connect(&front, f, "51712", 64, 1, persistent);
+        struct seg s = { fake_grant(f), 0, 0 };
+        fill(fake_page(f, s.ref), 512, 3);
+        f->grants[s.ref].read_only = true;
+        front_put(&front, WRITE, 1, 7, &s, 1);
+        assert_int_equal(front_run(&front, 1), OKAY);
+        assert_memory_equal(f->disk->data + 7 * 512, fake_page(f, s.ref), 512);
+        front_put(&front, READ, 2, 9, &s, 1);
+        assert_int_equal(front_run(&front, 2), ERROR);
+        front_state(&front, CLOSED);
+        front_state(&front, INITIALISING);
+    }
+}
+
 static void it_moves_data(void **state)
 {
     struct front front;
@@ -435,6 +458,16 @@ static void a_cd_can_be_changed(void **state)
     assert_true(f->disk_closed);
     assert_string_equal(fake_back(f, "sectors"), "0");
     assert_int_equal(front_run(&front, 3), OKAY);
+    f->disk = NULL;
+    front_put(&front, READ, 5, 0, &s, 1); /* ends while the drive is empty: nothing to wait for */
+    front_put(&front, BARRIER, 6, 0, NULL, 0);
+    front_kick(&front);
+    uint8_t op;
+    int status;
+    assert_int_equal(front_response(&front, &op, &status), 5);
+    assert_int_equal(status, ERROR);
+    assert_int_equal(front_response(&front, &op, &status), 6);
+    assert_int_equal(status, ERROR);
     f->image_bytes = 0;
     fake_write(f, "backend/qdisk/7/51712/params", "aio:/nowhere.iso");
     fake_settle(f);
@@ -581,6 +614,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_moves_data_of_32_bits, setup, teardown),
         cmocka_unit_test_setup_teardown(it_moves_data, setup_map, teardown),
         cmocka_unit_test_setup_teardown(it_moves_data_of_32_bits, setup_map, teardown),
+        cmocka_unit_test_setup_teardown(read_only_grants, setup, teardown),
+        cmocka_unit_test_setup_teardown(read_only_grants, setup_map, teardown),
         cmocka_unit_test_setup_teardown(it_moves_data_of_persistent_grants, setup, teardown),
         cmocka_unit_test_setup_teardown(persistent_grants_are_an_offer, setup_copy, teardown),
         cmocka_unit_test_setup_teardown(a_shared_image_opens_late, setup_shared, teardown),
