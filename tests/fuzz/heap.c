@@ -211,14 +211,15 @@ static void put_back_freed(void)
 /* memcmp() without the sanitizer's look at every byte: it would take as long as a short input. bytes up to CHUNK_BYTES. */
 __attribute__((no_sanitize("address", "undefined"))) static bool differs(const uint8_t *a, const uint8_t *b, size_t bytes)
 {
-    uint64_t diff = 0, word[2];
-    size_t i = 0;
-    for (; i + sizeof(word[0]) <= bytes; i += sizeof(word[0])) {
-        __builtin_memcpy(&word[0], a + i, sizeof(word[0]));
-        __builtin_memcpy(&word[1], b + i, sizeof(word[1]));
-        diff |= word[0] ^ word[1];
+    uint64_t diff = 0;
+    size_t words = bytes / sizeof(uint64_t);
+    for (size_t i = 0; i < words; i++) {
+        uint64_t was, is;
+        __builtin_memcpy(&is, a + i * sizeof(is), sizeof(is));
+        __builtin_memcpy(&was, b + i * sizeof(was), sizeof(was));
+        diff |= is ^ was;
     }
-    for (; i < bytes; i++)
+    for (size_t i = words * sizeof(uint64_t); i < bytes; i++)
         diff |= (uint64_t)(a[i] ^ b[i]);
     return diff;
 }
