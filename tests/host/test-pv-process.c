@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include "player.h"
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -18,6 +17,8 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 enum { START_MS = 20000, STATE_MS = 5000, END_MS = 10000, RING_FRAME = 0x100, DATA_FRAME = 0x101, PORT = 7 };
 enum { REQ_PROD = 0, RSP_PROD = 8, RSP_EVENT = 12, ENTRIES = 64, IMAGE_BYTES = 1 << 20 };
