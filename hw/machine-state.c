@@ -1,7 +1,7 @@
 /*
- * Saving and restoring the board: see machine-state.h. The records of the devices in order of creation, then 176 bytes:
- * where video memory is (64 bits), whether its BAR decodes (8 bits), zeros up to 16; per drive, the medium's number in
- * the trace and that of its last request (64 bits each), 0 for none. All media that a board can have are these.
+ * Saving and restoring the board: see machine-state.h. The records of the devices in order of creation, then: where
+ * video memory is (64 bits), whether its BAR decodes (8 bits), zeros up to 16; per drive the medium's number in the
+ * trace and that of its last request (64 bits each), 0 for none.
  */
 #include "machine-state.h"
 #include "storage/ide.h"
@@ -17,18 +17,20 @@ enum {
     STATE_BYTES = MEDIA + MACHINE_DRIVES * MEDIUM_BYTES
 };
 
+static struct block *medium(const struct machine *m, unsigned drive)
+{
+    struct ide_drive_info info;
+    return machine_drive(m, drive, &info) ? info.block : NULL;
+}
+
 bool machine_quiet(const struct machine *m)
 {
     bool quiet = true;
     for (const struct device *dev = m->devices.first; dev && quiet; dev = dev->next)
         quiet = !dev->desc->quiet || dev->desc->quiet(dev);
+    for (unsigned i = 0; i < MACHINE_DRIVES && quiet; i++)
+        quiet = !medium(m, i) || medium(m, i)->in_flight == 0;
     return quiet;
-}
-
-static struct block *medium(const struct machine *m, unsigned unit)
-{
-    struct ide_drive_info info;
-    return machine_drive(m, unit, &info) ? info.block : NULL;
 }
 
 int machine_save(struct machine *m, struct snap_buf *out)
@@ -39,9 +41,9 @@ int machine_save(struct machine *m, struct snap_buf *out)
         err = snapshot_save_device(dev, out);
     le64_put(state + VRAM_AT, m->vram_at);
     state[VRAM_SHOWN] = m->vram_shown;
-    for (unsigned unit = 0; unit < MACHINE_DRIVES; unit++) {
-        const struct block *block = medium(m, unit);
-        uint8_t *to = state + MEDIA + (size_t)unit * MEDIUM_BYTES;
+    for (unsigned drive = 0; drive < MACHINE_DRIVES; drive++) {
+        const struct block *block = medium(m, drive);
+        uint8_t *to = state + MEDIA + (size_t)drive * MEDIUM_BYTES;
         le64_put(to, block ? block->trace_id : 0);
         le64_put(to + 8, block ? block->trace_nr : 0);
     }
@@ -66,13 +68,13 @@ static int restore_devices(struct machine *m, struct snap_buf *in, char error[CO
 /* A drive that was emptied is emptied before its own state says what the guest knows of that. */
 static int restore_media(struct machine *m, const uint8_t *state, char error[CONFIG_ERROR_BYTES])
 {
-    for (unsigned unit = 0; unit < MACHINE_DRIVES; unit++) {
+    for (unsigned drive = 0; drive < MACHINE_DRIVES; drive++) {
         struct ide_drive_info info;
-        const struct config_drive *d = machine_drive(m, unit, &info);
-        uint64_t id = le64_get(state + MEDIA + (size_t)unit * MEDIUM_BYTES);
-        struct block *block = medium(m, unit);
+        const struct config_drive *d = machine_drive(m, drive, &info);
+        uint64_t id = le64_get(state + MEDIA + (size_t)drive * MEDIUM_BYTES);
+        struct block *block = d ? info.block : NULL;
         if (id != 0 && (!block || block->trace_id != id)) {
-            snprintf(error, CONFIG_ERROR_BYTES, "the medium of drive %u was changed since the start", unit);
+            snprintf(error, CONFIG_ERROR_BYTES, "the medium of drive %u was changed since the start", drive);
             return -EINVAL;
         }
         if (block && id == 0 && d->cdrom && machine_eject(m, d->id, true, error))
@@ -101,10 +103,10 @@ int machine_restore(struct machine *m, struct snap_buf *in, char error[CONFIG_ER
     err = machine_vram_restored(m, le64_get(state + VRAM_AT));
     if (err)
         snprintf(error, CONFIG_ERROR_BYTES, "video memory can't be where it was saved");
-    for (unsigned unit = 0; unit < MACHINE_DRIVES; unit++) {
-        struct block *block = medium(m, unit);
+    for (unsigned drive = 0; drive < MACHINE_DRIVES; drive++) {
+        struct block *block = medium(m, drive);
         if (block)
-            block->trace_nr = (uint32_t)le64_get(state + MEDIA + (size_t)unit * MEDIUM_BYTES + 8);
+            block->trace_nr = (uint32_t)le64_get(state + MEDIA + (size_t)drive * MEDIUM_BYTES + 8);
     }
     return err;
 }

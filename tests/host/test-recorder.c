@@ -1,7 +1,6 @@
 /* What the flight recorder of the whole program leaves behind: of a hang, of a crash after it, and of a busy guest. */
 #define _GNU_SOURCE
 #include "player.h"
-#include <cmocka.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 enum { START_MS = 20000, END_MS = 20000, TRIES = 60, MAX_ARGS = 32 };
 enum { COM1_IER = 0x3f9, COM1_LSR = 0x3fd, COM1_SCRATCH = 0x3ff, IER_TX_EMPTY = 2 };
