@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,13 +154,51 @@ static char *const back_ends[] = {
     "-m",  "128",        NULL
 };
 
-static struct player *start_back_ends(void)
+static struct player *start_back_ends_with(char *const extra[])
 {
-    char *argv[sizeof(back_ends) / sizeof(back_ends[0])];
+    char *argv[sizeof(back_ends) / sizeof(back_ends[0]) + 8];
+    unsigned n = sizeof(back_ends) / sizeof(back_ends[0]) - 1;
     memcpy(argv, back_ends, sizeof(back_ends));
     argv[0] = (char *)(uintptr_t)program;
+    for (unsigned i = 0; extra && extra[i]; i++)
+        argv[n++] = extra[i];
+    argv[n] = NULL;
     make_image();
     return start(argv);
+}
+
+static struct player *start_back_ends(void)
+{
+    return start_back_ends_with(NULL);
+}
+
+/* libxl asks it what it asks every device model after its start. */
+static void back_ends_answer_the_monitor(void **state)
+{
+    static char chardev[120], got[4096];
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    const char commands[] =
+        "{\"execute\":\"qmp_capabilities\",\"id\":1}\r\n{\"execute\":\"query-chardev\",\"id\":2}\r\n"
+        "{\"execute\":\"query-status\",\"id\":3}\r\n{\"execute\":\"stop\",\"id\":4}\r\n"
+        "{\"execute\":\"cont\",\"id\":5}\r\n";
+    snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qmp", folder);
+    snprintf(chardev, sizeof(chardev), "socket,id=libxl-cmd,path=%s,server=on,wait=off", addr.sun_path);
+    struct player *p =
+        start_back_ends_with((char *[]){ "-chardev", chardev, "-mon", "chardev=libxl-cmd,mode=control", NULL });
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(write(fd, commands, strlen(commands)), strlen(commands));
+    for (size_t len = 0; !strstr(got, "\"id\": 5");) {
+        ssize_t n = read(fd, got + len, sizeof(got) - 1 - len);
+        assert_true(n > 0);
+        len += (size_t)n;
+    }
+    assert_non_null(strstr(got, "\"status\": \"running\""));
+    assert_null(strstr(got, "\"error\""));
+    close(fd);
+    connect_front(p);
+    move_data(p);
+    end(p);
 }
 
 static void a_process_of_back_ends(void **state)
@@ -260,9 +300,8 @@ int main(int argc, char *argv[])
     program = argv[1];
     fake_xen = argv[2];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_process_of_back_ends),
-        cmocka_unit_test(an_image_is_locked),
-        cmocka_unit_test(an_idle_disk_sleeps),
+        cmocka_unit_test(a_process_of_back_ends), cmocka_unit_test(back_ends_answer_the_monitor),
+        cmocka_unit_test(an_image_is_locked),     cmocka_unit_test(an_idle_disk_sleeps),
         cmocka_unit_test(beside_a_board),
     };
     return cmocka_run_group_tests_name("pv-process", tests, make_folder, remove_folder);
