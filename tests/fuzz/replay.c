@@ -218,11 +218,11 @@ int main(int argc, char **argv)
     for (unsigned long n = 0; n < r.random; n++)
         random_input(&r);
     fuzz_finish();
-    if (r.pack)
-        return fclose(r.pack) ? 1 : 0;
-    printf("%lu inputs in %lu ms\n", r.inputs, cpu_ms() - start);
     for (size_t n = 0; n < r.nr_kept; n++)
         free(r.kept[n].data);
     free(r.kept);
+    if (r.pack)
+        return fclose(r.pack) ? 1 : 0;
+    printf("%lu inputs in %lu ms\n", r.inputs, cpu_ms() - start);
     return 0;
 }
