@@ -41,6 +41,9 @@ struct thindm {
     struct chr *chrs[CONFIG_MAX_CHRS];
     struct qmp *qmp;
     enum qmp_status status;
+    struct block_errors disk_errors;
+    struct task disk_stop; /* a disk error stops the guest */
+    bool held;             /* it did, until cont */
     char error[CONFIG_ERROR_BYTES]; /* the one line that explains why the start failed */
 };
 
@@ -57,10 +60,19 @@ static enum qmp_status op_status(void *opaque)
     return ((struct thindm *)opaque)->status;
 }
 
+/* After a disk error: serve the guest again, and try again what failed. */
+static void release(struct thindm *t)
+{
+    if (t->held && t->xen)
+        xen_set_held(t->xen, false);
+    t->held = false;
+    block_errors_retry(&t->disk_errors);
+}
+
 static int op_cont(void *opaque, char error[CONFIG_ERROR_BYTES])
 {
     struct thindm *t = opaque;
-    if (t->status != QMP_PRELAUNCH && t->status != QMP_PAUSED)
+    if (t->status != QMP_PRELAUNCH && t->status != QMP_PAUSED && t->status != QMP_IO_ERROR)
         return 0; /* libxl says cont at each unpause */
     trace_action(record_main_trace(&t->record), TRACE_CONT, 0, NULL);
     trace_end(record_main_trace(&t->record));
@@ -73,12 +85,17 @@ static int op_cont(void *opaque, char error[CONFIG_ERROR_BYTES])
     pv_set_paused(t->pv, false);
     t->status = QMP_RUNNING;
     event(t, "RESUME", NULL);
+    release(t);
     return 0;
 }
 
 static int op_stop(void *opaque, char error[CONFIG_ERROR_BYTES])
 {
     struct thindm *t = opaque;
+    if (t->status == QMP_IO_ERROR) { /* what failed goes on waiting: a drain would give the guest the error */
+        t->status = QMP_PAUSED;
+        return 0;
+    }
     if (t->status != QMP_RUNNING && t->status != QMP_PRELAUNCH)
         return 0;
     trace_action(record_main_trace(&t->record), TRACE_STOP, 0, NULL);
@@ -266,6 +283,42 @@ static void guest_sleep(void *opaque)
     event(t, "SUSPEND", NULL);
 }
 
+/*
+ * werror=stop and the like. The other disk requests go on, and the host's vCPU threads can't be stopped from here: the
+ * guest waits at its next emulated access, or for the request that failed.
+ */
+static void stop_for_disk(void *opaque)
+{
+    struct thindm *t = opaque;
+    if (t->status != QMP_RUNNING)
+        return;
+    t->held = true;
+    if (t->xen)
+        xen_set_held(t->xen, true);
+    else
+        loop_freeze(&t->loop);
+    t->status = QMP_IO_ERROR;
+    event(t, "STOP", NULL);
+}
+
+static void disk_failed(void *opaque, const struct block_error *error)
+{
+    static const char *const actions[] = { [BLOCK_REPORT] = "report", [BLOCK_IGNORE] = "ignore", [BLOCK_STOP] = "stop" };
+    struct thindm *t = opaque;
+    char data[256];
+    snprintf(data, sizeof(data), "{\"device\": \"%s\", \"operation\": \"%s\", \"action\": \"%s\", \"nospace\": %s, \"reason\": \"%s\"}",
+             error->device, error->op == BLOCK_READ ? "read" : "write", actions[error->action],
+             error->err == -ENOSPC ? "true" : "false", strerror(-error->err));
+    log_print(t->log, LOG_WARN, error->device, "%s failed: %s; %s", error->op == BLOCK_READ ? "read" : "write",
+              strerror(-error->err),
+              error->action == BLOCK_STOP     ? "the guest is stopped until cont"
+              : error->action == BLOCK_IGNORE ? "ignored"
+                                              : "reported to the guest");
+    event(t, "BLOCK_IO_ERROR", data);
+    if (error->action == BLOCK_STOP)
+        task_post(&t->disk_stop);
+}
+
 /* An id has no character that JSON would have to escape: core/options.c saw to that. */
 static void tray_moved(void *opaque, const char *id, bool open)
 {
@@ -325,8 +378,10 @@ static int start_guest(struct thindm *t)
     struct config *c = &t->config;
     struct machine machine = { .loop = &t->loop, .log = t->log, .config = c, .century = century_now(),
                                .wall_clock_s = time(NULL), .power = guest_power, .sleep = guest_sleep,
-                                   .tray_moved = tray_moved, .opaque = t };
+                                   .tray_moved = tray_moved, .errors = &t->disk_errors, .opaque = t };
     t->machine = machine;
+    t->disk_errors = (struct block_errors){ .told = disk_failed, .opaque = t };
+    task_init(&t->disk_stop, &t->loop, stop_for_disk, t);
     if (c->qtest)
         return sim_main_create(&t->sim, &t->host.host, &t->machine, &t->record, t->error);
     int err = xen_open(&(struct xen_config){ .domid = (uint16_t)c->domid, .ram_bytes = c->ram_bytes,

@@ -26,6 +26,8 @@ static void count_and_finish(struct block_req *req, int err)
     } else {
         block->stats.ops[req->op]++;
         block->stats.bytes[req->op] += req->op == BLOCK_FLUSH ? 0 : req->len;
+        if (req->op == BLOCK_WRITE && req->offset + req->len > block->stats.highest)
+            block->stats.highest = req->offset + req->len;
     }
     req->done(req, err); /* may submit req again */
     trace_end(trace);

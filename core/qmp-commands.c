@@ -35,8 +35,9 @@ static int cmd_query_version(struct qmp_call *call)
 static int cmd_query_status(struct qmp_call *call)
 {
     static const char *const names[] = {
-        [QMP_PRELAUNCH] = "prelaunch", [QMP_RUNNING] = "running",     [QMP_PAUSED] = "paused",
-        [QMP_SHUTDOWN] = "shutdown",   [QMP_SUSPENDED] = "suspended", [QMP_INMIGRATE] = "inmigrate",
+        [QMP_PRELAUNCH] = "prelaunch", [QMP_RUNNING] = "running",   [QMP_PAUSED] = "paused",
+        [QMP_IO_ERROR] = "io-error",   [QMP_SHUTDOWN] = "shutdown", [QMP_SUSPENDED] = "suspended",
+        [QMP_INMIGRATE] = "inmigrate",
     };
     enum qmp_status status = call->qmp->config.ops->status(call->qmp->config.opaque);
     json_open(&call->out, NULL, '{');
@@ -294,6 +295,37 @@ static bool block_info(const struct qmp_call *call, unsigned i, struct qmp_block
     return config->ops->block_info && config->ops->block_info(config->opaque, i, info);
 }
 
+/* The path is what libxenstat compares; the rest is what virsh and the like show. */
+static void put_medium(struct json_writer *w, const struct qmp_block_info *info)
+{
+    const char *format = info->format ? info->format : "raw";
+    bool direct = info->cache == BLOCK_NONE || info->cache == BLOCK_DIRECTSYNC;
+    bool writeback = info->cache != BLOCK_WRITETHROUGH && info->cache != BLOCK_DIRECTSYNC;
+    json_open(w, "inserted", '{');
+    json_put_string(w, "file", info->file);
+    json_put_bool(w, "ro", info->read_only);
+    json_put_string(w, "drv", format);
+    json_open(w, "image", '{');
+    json_put_string(w, "filename", info->file);
+    json_put_string(w, "format", format);
+    json_put_uint(w, "virtual-size", info->size_bytes);
+    json_close(w, '}');
+    json_open(w, "cache", '{');
+    json_put_bool(w, "writeback", writeback);
+    json_put_bool(w, "direct", direct);
+    json_put_bool(w, "no-flush", info->cache == BLOCK_UNSAFE);
+    json_close(w, '}');
+    json_put_bool(w, "encrypted", false);
+    json_put_int(w, "backing_file_depth", 0);
+    json_put_string(w, "detect_zeroes", "off");
+    json_put_int(w, "write_threshold", 0);
+    /* Limits that are never set, but the schema wants them. */
+    static const char *const limits[] = { "bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr" };
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+        json_put_int(w, limits[i], 0);
+    json_close(w, '}');
+}
+
 static int cmd_query_block(struct qmp_call *call)
 {
     struct json_writer *w = &call->out;
@@ -302,46 +334,66 @@ static int cmd_query_block(struct qmp_call *call)
     for (unsigned i = 0; block_info(call, i, &info); i++) {
         json_open(w, NULL, '{');
         json_put_string(w, "device", info.device);
-        json_put_bool(w, "locked", info.locked);
+        if (info.qdev && *info.qdev)
+            json_put_string(w, "qdev", info.qdev);
+        json_put_string(w, "type", "unknown");
         json_put_bool(w, "removable", info.removable);
-        if (info.file) {
-            json_open(w, "inserted", '{');
-            json_put_bool(w, "ro", info.read_only);
-            json_put_string(w, "drv", "raw");
-            json_put_string(w, "file", info.file);
-            json_close(w, '}');
-        }
+        json_put_bool(w, "locked", info.locked);
+        json_put_string(w, "io-status", info.io_error ? "failed" : "ok");
         if (info.removable)
             json_put_bool(w, "tray_open", info.tray_open);
-        json_put_string(w, "type", "unknown");
+        if (info.file)
+            put_medium(w, &info);
         json_close(w, '}');
     }
     json_close(w, ']');
     return 0;
 }
 
-static int cmd_query_blockstats(struct qmp_call *call)
+static void put_stats(struct json_writer *w, const struct qmp_block_info *info)
 {
     static const char *const kinds[] = {
         [BLOCK_READ] = "rd", [BLOCK_WRITE] = "wr", [BLOCK_FLUSH] = "flush", [BLOCK_DISCARD] = "unmap"
     };
+    const struct block_stats *stats = &info->stats;
+    for (unsigned kind = 0; kind < BLOCK_NR_OPS; kind++) {
+        char key[40];
+        snprintf(key, sizeof(key), "%s_operations", kinds[kind]);
+        json_put_uint(w, key, stats->ops[kind]);
+        snprintf(key, sizeof(key), "failed_%s_operations", kinds[kind]);
+        json_put_uint(w, key, stats->errors[kind] - stats->rejected[kind]);
+        snprintf(key, sizeof(key), "invalid_%s_operations", kinds[kind]);
+        json_put_uint(w, key, stats->rejected[kind]);
+        snprintf(key, sizeof(key), "%s_total_time_ns", kinds[kind]);
+        json_put_uint(w, key, stats->ns[kind]);
+        if (kind == BLOCK_FLUSH)
+            continue;
+        snprintf(key, sizeof(key), "%s_bytes", kinds[kind]);
+        json_put_uint(w, key, stats->bytes[kind]);
+        snprintf(key, sizeof(key), "%s_merged", kinds[kind]);
+        json_put_uint(w, key, 0);
+    }
+    json_put_uint(w, "wr_highest_offset", stats->highest);
+    if (stats->last_ns > 0)
+        json_put_uint(w, "idle_time_ns", info->idle_ns);
+    json_put_bool(w, "account_invalid", true);
+    json_put_bool(w, "account_failed", true);
+    json_open(w, "timed_stats", '[');
+    json_close(w, ']');
+}
+
+static int cmd_query_blockstats(struct qmp_call *call)
+{
     struct json_writer *w = &call->out;
     struct qmp_block_info info;
     json_open(w, NULL, '[');
     for (unsigned i = 0; block_info(call, i, &info); i++) {
         json_open(w, NULL, '{');
         json_put_string(w, "device", info.device);
+        if (info.qdev && *info.qdev)
+            json_put_string(w, "qdev", info.qdev);
         json_open(w, "stats", '{');
-        for (unsigned kind = 0; kind < BLOCK_NR_OPS; kind++) {
-            char key[40];
-            snprintf(key, sizeof(key), "%s_operations", kinds[kind]);
-            json_put_uint(w, key, info.stats.ops[kind]);
-            snprintf(key, sizeof(key), "failed_%s_operations", kinds[kind]);
-            json_put_uint(w, key, info.stats.errors[kind]);
-            snprintf(key, sizeof(key), "%s_bytes", kinds[kind]);
-            if (kind != BLOCK_FLUSH)
-                json_put_uint(w, key, info.stats.bytes[kind]);
-        }
+        put_stats(w, &info);
         json_close(w, '}');
         json_close(w, '}');
     }

@@ -255,11 +255,17 @@ bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *in
         const struct config_drive *d = machine_drive(m, n, &drive);
         if (!d || i-- > 0)
             continue;
-        *info = (struct qmp_block_info){ .device = d->id, .removable = d->cdrom, .read_only = d->read_only || d->cdrom,
+        *info = (struct qmp_block_info){ .device = d->id, .qdev = d->qdev_id, .cache = d->cache,
+                                         .removable = d->cdrom, .read_only = d->read_only || d->cdrom,
                                          .locked = drive.locked, .tray_open = drive.tray_open };
         if (drive.block) {
+            const struct block *block = drive.block;
             info->file = d->path ? d->path : "";
-            info->stats = drive.block->stats;
+            info->format = d->format;
+            info->size_bytes = block->size_bytes;
+            info->stats = block->stats;
+            info->io_error = block->held != NULL;
+            info->idle_ns = m->loop->host->now_ns(m->loop->host_opaque) - block->stats.last_ns;
         }
         return true;
     }

@@ -342,7 +342,6 @@ static void set_limits(void)
     /* libxl's limit is meant for the device model, which can't write anywhere else then; the helper has the image only.
      */
     (void)setrlimit(RLIMIT_FSIZE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
-    limit(RLIMIT_AS, MEMORY_BYTES);
     limit(RLIMIT_STACK, STACK_BYTES);
     limit(RLIMIT_NOFILE, HELPER_FDS);
     limit(RLIMIT_CORE, 0);
@@ -389,6 +388,7 @@ static _Noreturn void enter(const struct jail *jail, bool spaces, uid_t uid, gid
         errno = -err;
         give_up(STDERR_FILENO, "system call filter");
     }
+    limit(RLIMIT_AS, MEMORY_BYTES); /* last: this copy of ours may be larger */
     (void)execve(jail->program, jail->argv, env);
     give_up(STDERR_FILENO, jail->program);
 }

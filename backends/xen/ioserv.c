@@ -126,7 +126,7 @@ static bool look(void *opaque)
 {
     struct xen *xen = opaque;
     bool found = false;
-    for (unsigned i = 0; i < xen->nr_vcpus; i++)
+    for (unsigned i = 0; i < xen->nr_vcpus && !xen->held; i++)
         found |= serve_vcpu(xen, i);
     return found;
 }
@@ -144,7 +144,7 @@ static bool before_sleep(void *opaque)
 {
     struct xen *xen = opaque;
     bool found = false;
-    for (unsigned i = 0; i < xen->nr_vcpus; i++) {
+    for (unsigned i = 0; i < xen->nr_vcpus && !xen->held; i++) {
         if (!xen->vcpus[i].masked)
             continue;
         unmask(xen, &xen->vcpus[i]);
@@ -257,4 +257,9 @@ int xen_set_paused(struct xen *xen, bool paused)
         return xen_errno();
     xen->enabled = !paused;
     return 0;
+}
+
+void xen_set_held(struct xen *xen, bool held)
+{
+    xen->held = held; /* the loop's next look() serves what came in meanwhile */
 }

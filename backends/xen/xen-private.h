@@ -33,6 +33,7 @@ struct xen {
     /* The ioreq server (ioserv.c). */
     ioservid_t server;
     bool server_created, enabled;
+    bool held; /* requests wait unanswered */
     xenforeignmemory_resource_handle *resource; /* NULL: the older frames of the guest */
     void *pages;                                /* what resource or sync_page/buffered_page were mapped as */
     uint8_t *sync_page, *buffered_page;

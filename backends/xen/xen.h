@@ -44,6 +44,11 @@ int xen_serve(struct xen *xen, const struct ioreq_config *config, char error[CON
 
 /* While paused the server is disabled: Xen answers with ones, so the vCPUs must not run. Idempotent. 0 or -errno. */
 int xen_set_paused(struct xen *xen, bool paused);
+/*
+ * While held, requests are not answered: a vCPU waits at its next emulated access, as nobody else can stop it. Posted
+ * writes are served. Idempotent.
+ */
+void xen_set_held(struct xen *xen, bool held);
 
 /* Take back the promise of PV back ends that libxl made for us and that we don't have. Before xen_restrict(). */
 void xen_close_unserved(struct xen *xen);

@@ -34,6 +34,7 @@ struct block_stats {
     uint64_t ops[BLOCK_NR_OPS], bytes[BLOCK_NR_OPS], errors[BLOCK_NR_OPS];
     uint64_t rejected[BLOCK_NR_OPS]; /* those of the errors that were refused by the checks */
     uint64_t ns[BLOCK_NR_OPS];       /* how long the requests took, added up */
+    uint64_t highest;                /* end of the WRITE that went farthest, bytes */
     uint64_t last_ns;                /* when the last one ended, on the clock of the loop's host; 0: none yet */
 };
 

@@ -12,12 +12,17 @@
 struct loop;
 
 /* The machine as QMP sees it. */
-enum qmp_status { QMP_PRELAUNCH, QMP_RUNNING, QMP_PAUSED, QMP_SHUTDOWN, QMP_SUSPENDED, QMP_INMIGRATE };
+enum qmp_status { QMP_PRELAUNCH, QMP_RUNNING, QMP_PAUSED, QMP_SHUTDOWN, QMP_SUSPENDED, QMP_INMIGRATE, QMP_IO_ERROR };
 
 /* A drive or chardev in a reply. Strings are the callee's. */
 struct qmp_block_info {
     const char *device, *file; /* file NULL: no medium */
+    const char *qdev;          /* id of the -device; "" or NULL: none */
+    const char *format;        /* NULL: raw */
+    enum block_cache cache;
+    uint64_t size_bytes, idle_ns; /* idle: since the last request ended */
     bool removable, locked, tray_open, read_only;
+    bool io_error; /* requests wait for cont */
     struct block_stats stats;
 };
 

@@ -164,6 +164,14 @@ static bool op_block(void *opaque, unsigned i, struct qmp_block_info *info)
     info->removable = info->tray_open = i == 1;
     info->stats.ops[BLOCK_READ] = 3;
     info->stats.bytes[BLOCK_READ] = 1536;
+    info->stats.errors[BLOCK_READ] = 3;
+    info->stats.rejected[BLOCK_READ] = 2;
+    info->stats.ns[BLOCK_READ] = 77;
+    info->stats.highest = 4096;
+    info->format = i ? NULL : "qcow2";
+    info->qdev = i ? "ide-5632" : "";
+    info->size_bytes = MIB;
+    info->io_error = i == 1;
     return true;
 }
 

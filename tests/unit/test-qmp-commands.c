@@ -11,13 +11,21 @@ static void statistics_client(void **state)
     give(p, "{ \"execute\": \"query-blockstats\" }");
     assert_non_null(strstr(p->out, "{\"return\": [{\"device\": \"ide0-hd0\", \"stats\": {\"rd_operations\": 3, "));
     assert_non_null(strstr(p->out, "\"rd_bytes\": 1536"));
+    assert_non_null(strstr(p->out, "\"failed_rd_operations\": 1, \"invalid_rd_operations\": 2"));
+    assert_non_null(strstr(p->out, "\"rd_total_time_ns\": 77"));
     assert_non_null(strstr(p->out, "\"wr_operations\": 0"));
     assert_non_null(strstr(p->out, "\"flush_operations\": 0"));
-    expect(p, "{ \"execute\": \"query-block\" }",
-           "{\"return\": [{\"device\": \"ide0-hd0\", \"locked\": false, \"removable\": false, \"inserted\": {\"ro\": "
-           "false, "
-           "\"drv\": \"raw\", \"file\": \"/srv/\\\"vm\\\".img\"}, \"type\": \"unknown\"}, {\"device\": \"ide-5632\", "
-           "\"locked\": false, \"removable\": true, \"tray_open\": true, \"type\": \"unknown\"}]}");
+    assert_non_null(strstr(p->out, "\"wr_highest_offset\": 4096"));
+    give(p, "{ \"execute\": \"query-block\" }");
+    assert_non_null(
+        strstr(p->out, "{\"return\": [{\"device\": \"ide0-hd0\", \"type\": \"unknown\", \"removable\": false, "
+                       "\"locked\": false, \"io-status\": \"ok\", \"inserted\": {\"file\": \"/srv/\\\"vm\\\".img\", "
+                       "\"ro\": false, \"drv\": \"qcow2\", \"image\": {"));
+    assert_non_null(strstr(p->out, "\"format\": \"qcow2\", \"virtual-size\": 1048576}"));
+    assert_non_null(strstr(p->out, "\"cache\": {\"writeback\": true, \"direct\": false, \"no-flush\": false}"));
+    assert_non_null(
+        strstr(p->out, "{\"device\": \"ide-5632\", \"qdev\": \"ide-5632\", \"type\": \"unknown\", \"removable\": true, "
+                       "\"locked\": false, \"io-status\": \"failed\", \"tray_open\": true}]}"));
 }
 
 static void arguments_are_strict(void **state)
