@@ -20,6 +20,7 @@ void config_init(struct config *config)
         .boot_order = "cad",
         .vga_bytes = 16 * MIB,
         .flight_bytes = 64 * KIB,
+        .nvme_queues = CONFIG_NVME_QUEUES,
     };
 }
 
@@ -40,20 +41,43 @@ static int bad(char error[CONFIG_ERROR_BYTES], const char *format, ...)
     return -EINVAL;
 }
 
+enum { FIRST_NVME = CONFIG_MAX_IDE + CONFIG_MAX_AHCI, NR_DRIVES = FIRST_NVME + CONFIG_MAX_NVME };
+
+/* Drive i of all that a board can have: IDE, AHCI, NVMe. NULL: it isn't there. */
+static const struct config_drive *drive_at(const struct config *config, unsigned i)
+{
+    const struct config_drive *d;
+    if (i >= FIRST_NVME)
+        d = &config->nvme_disks[i - FIRST_NVME];
+    else if (i >= CONFIG_MAX_IDE)
+        d = &config->ahci_ports[i - CONFIG_MAX_IDE];
+    else
+        d = &config->ide[i];
+    return d->present ? d : NULL;
+}
+
+static bool has_emulated(const struct config *config)
+{
+    bool any = config->vga != VGA_NONE || config->ahci || config->nvme;
+    for (unsigned i = 0; i < NR_DRIVES; i++)
+        any |= drive_at(config, i) != NULL;
+    return any;
+}
+
 static int check_drives(const struct config *config, char error[CONFIG_ERROR_BYTES])
 {
-    for (unsigned i = 0; i < CONFIG_MAX_IDE; i++) {
-        const struct config_drive *d = &config->ide[i];
-        if (!d->present)
+    for (unsigned i = 0; i < NR_DRIVES; i++) {
+        const struct config_drive *d = drive_at(config, i);
+        if (!d)
             continue;
         if (!d->cdrom && !d->path)
             return bad(error, "-drive %s: a disk needs a file; only CD drives can be empty", d->id);
         if (d->path && !strcmp(d->path, CONFIG_NULL_DISK) && !config->qtest)
             return bad(error, "-drive %s: " CONFIG_NULL_DISK " is for qtest clients only", d->id);
-        if (!d->cdrom && d->read_only)
+        if (!d->cdrom && d->read_only && i < CONFIG_MAX_IDE)
             return bad(error, "-drive %s: IDE disks can't be read-only; only CD drives are", d->id);
         for (unsigned j = 0; j < i; j++)
-            if (config->ide[j].present && !strcmp(config->ide[j].id, d->id))
+            if (drive_at(config, j) && !strcmp(drive_at(config, j)->id, d->id))
                 return bad(error, "-drive %s: two drives have this id", d->id);
     }
     return 0;
@@ -81,8 +105,7 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_BYTES])
         return bad(error, "-xen-attach: only with -machine xenpv");
     if (config->machine == MACHINE_XENPV && config->qtest)
         return bad(error, "-machine xenpv: there is no Xen under a qtest client");
-    if (config->machine == MACHINE_XENPV && (config->ide[0].present || config->ide[1].present || config->ide[2].present ||
-                                             config->ide[3].present || config->vga != VGA_NONE))
+    if (config->machine == MACHINE_XENPV && has_emulated(config))
         return bad(error, "-machine xenpv: has no emulated devices, but -drive or -device gives one");
     if (config->machine == MACHINE_XENPV && config->domid_restrict)
         return bad(error, "-xen-domid-restrict: PV back ends need xenstore and grants, which it takes away");

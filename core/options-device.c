@@ -22,7 +22,6 @@ static const struct {
       "sound is not emulated yet" },
     { "lsi|lsi53c895a|lsi53c810|scsi-hd|scsi-cd|scsi-disk|scsi-generic|megasas|mptsas1068|pvscsi|virtio-scsi-pci",
       "SCSI is not emulated yet" },
-    { "nvme|nvme-ns", "NVMe is not emulated yet" },
     { "virtio-blk-pci|virtio-serial|virtio-serial-pci|virtserialport|virtconsole|virtio-rng-pci|virtio-balloon-pci",
       "virtio devices are not emulated yet" },
     { "xen-platform", "the Xen platform device comes with -machine xenfv only" },
@@ -244,8 +243,8 @@ static void device_ahci(struct options *o, struct option_list *l)
     o->config->ahci = true;
 }
 
-/* addr=S[.F], hexadecimal with or without 0x; the card has function 0 only. */
-static void vga_addr(struct options *o, const char *text)
+/* What is put into a slot has function 0 only. */
+bool option_slot(struct options *o, const char *text, unsigned *out)
 {
     char slot[8], hex[10];
     uint64_t number;
@@ -256,10 +255,10 @@ static void vga_addr(struct options *o, const char *text)
     snprintf(hex, sizeof(hex), "0x%s", slot + (prefixed ? 2 : 0));
     if (!function_0 || !option_number(hex, &number) || number > 31) {
         option_fail(o, "addr=%.64s is not the address of a slot", text);
-        return;
+        return false;
     }
-    o->vga_slot = (unsigned)number;
-    o->vga_slot_given = true;
+    *out = (unsigned)number;
+    return true;
 }
 
 static void device_vga(struct options *o, struct option_list *l)
@@ -277,7 +276,7 @@ static void device_vga(struct options *o, struct option_list *l)
     if (id)
         option_id(o, id, unused);
     if (addr)
-        vga_addr(o, addr);
+        o->vga_slot_given = option_slot(o, addr, &o->vga_slot);
     if (config->vga != VGA_NONE)
         option_fail(o, "there is a VGA card already");
     config->vga = VGA_STD;
@@ -302,10 +301,14 @@ void option_device(struct options *o, const struct option_row *row, const char *
         device_ide(o, &l, !strcmp(model, "ide-cd"));
     else if (option_word("ahci|ich9-ahci", model))
         device_ahci(o, &l);
+    else if (!strcmp(model, "nvme"))
+        option_nvme(o, &l);
+    else if (!strcmp(model, "nvme-ns"))
+        option_nvme_ns(o, &l);
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (option_word(refused[i].models, model))
             option_fail(o, "%s", refused[i].why);
-    if (!option_word("VGA|ide-hd|ide-cd|ahci|ich9-ahci", model))
+    if (!option_word("VGA|ide-hd|ide-cd|ahci|ich9-ahci|nvme|nvme-ns", model))
         option_fail(o, "unknown device");
 }
 
@@ -319,25 +322,30 @@ void option_vga(struct options *o, const struct option_row *row, const char *val
         option_fail(o, "'%.64s' is not emulated yet; there is std", value);
 }
 
+bool option_take_drive(struct options *o, const char *id, bool cdrom, struct config_drive *d)
+{
+    unsigned i = 0;
+    while (i < o->nr_drives && strcmp(o->drives[i].drive.id, id))
+        i++;
+    if (i == o->nr_drives || o->drives[i].used) {
+        option_fail(o, "drive=%.64s: no -drive if=none has this id, or another -device uses it", id);
+        return false;
+    }
+    if (o->drives[i].cdrom && !cdrom) {
+        option_fail(o, "drive=%.64s: has media=cdrom", id);
+        return false;
+    }
+    o->drives[i].used = true;
+    *d = o->drives[i].drive;
+    return true;
+}
+
 static void finish_ide(struct options *o, const struct options_ide *ide)
 {
     struct config_drive d = { .present = true, .cache = BLOCK_WRITEBACK };
     option_context(o, "-device ide-%s", ide->cdrom ? "cd" : "hd");
-    if (ide->drive) {
-        unsigned i = 0;
-        while (i < o->nr_drives && strcmp(o->drives[i].drive.id, ide->drive))
-            i++;
-        if (i == o->nr_drives || o->drives[i].used) {
-            option_fail(o, "drive=%.64s: no -drive if=none has this id, or another -device uses it", ide->drive);
-            return;
-        }
-        if (o->drives[i].cdrom && !ide->cdrom) {
-            option_fail(o, "drive=%.64s: has media=cdrom", ide->drive);
-            return;
-        }
-        o->drives[i].used = true;
-        d = o->drives[i].drive;
-    }
+    if (ide->drive && !option_take_drive(o, ide->drive, ide->cdrom, &d))
+        return;
     d.cdrom = ide->cdrom;
     d.read_only = d.read_only || d.cdrom;
     memcpy(d.qdev_id, ide->id, sizeof(d.qdev_id));
@@ -352,13 +360,14 @@ void option_finish_devices(struct options *o)
 {
     for (unsigned i = 0; i < o->nr_ides; i++)
         finish_ide(o, &o->ides[i]);
+    /* The card has the first slot that the chipset leaves free, the controllers those behind it. */
+    unsigned slot = o->config->machine == MACHINE_XENFV ? 3 : 2;
+    option_finish_nvme(o, slot + (o->config->vga != VGA_NONE) + o->config->ahci);
     for (unsigned i = 0; i < o->nr_drives; i++) {
         option_context(o, "-drive %s", o->drives[i].drive.id);
         if (!o->drives[i].used)
             option_fail(o, "if=none, and no -device uses it");
     }
-    /* Slots are given out in the order of argv and nothing else takes one: the card has the first free one. */
-    unsigned slot = o->config->machine == MACHINE_XENFV ? 3 : 2;
     option_context(o, "-device VGA");
     if (o->vga_slot_given && o->vga_slot != slot)
         option_fail(o, "addr=%x: the card is in slot %x of this machine", o->vga_slot, slot);

@@ -27,7 +27,7 @@ static const struct option_row rows[] = {
     { "no-acpi", NULL, FLAG(no_acpi), .help = "no power management function" },
     { "drive", "file=P,if=ide,index=N[,media=disk|cdrom] or if=none,id=ID[,file=P]; format= cache= readonly= discard=",
       option_drive, "a disk or CD image, or block device" },
-    { "device", "MODEL[,id=ID][,...]", option_device, "VGA; ahci; ide-hd, ide-cd with drive=ID,bus=ide.B,unit=U" },
+    { "device", "MODEL[,id=ID][,...]", option_device, "VGA; ahci; nvme, nvme-ns; ide-hd, ide-cd with drive=ID,bus=ide.B,unit=U" },
     { "vga", "none|std", option_vga, "std is -device VGA" },
     { "display", "none", option_display, "there is no local display" },
     { "vnc", "none", option_vnc, "there is no remote display" },

@@ -4,7 +4,7 @@
 
 #include <thindm/config.h>
 
-enum { OPTIONS_MAX_ITEMS = 32, OPTIONS_MAX_DRIVES = 12, OPTIONS_ID_BYTES = 32, OPTIONS_UNIX_PATH = 107 };
+enum { OPTIONS_MAX_ITEMS = 32, OPTIONS_MAX_DRIVES = 20, OPTIONS_ID_BYTES = 32, OPTIONS_UNIX_PATH = 107 };
 
 /* -drive if=none: waits for the -device that uses it. */
 struct options_drive {
@@ -18,6 +18,14 @@ struct options_ide {
     bool cdrom, ahci;
     unsigned index; /* unit, or port */
     const char *drive; /* NULL: none */
+    char id[OPTIONS_ID_BYTES];
+};
+
+/* -device nvme-ns, and the drive= of -device nvme. */
+struct options_nvme {
+    const char *model; /* what the -device says */
+    unsigned number; /* of the namespace; 0: the first free one */
+    const char *drive;
     char id[OPTIONS_ID_BYTES];
 };
 
@@ -40,6 +48,9 @@ struct options {
     unsigned vga_slot;
     bool vga_slot_given;
     char ahci_id[OPTIONS_ID_BYTES]; /* "": none, or none was told */
+    char nvme_id[OPTIONS_ID_BYTES];
+    struct options_nvme nvmes[CONFIG_MAX_NVME];
+    unsigned nr_nvmes;
 };
 
 struct option_row {
@@ -102,6 +113,14 @@ void option_finish_chrs(struct options *o);
 /* core/options-device.c: -drive, -device, -vga. */
 option_fn option_drive, option_device, option_vga;
 void option_finish_devices(struct options *o);
+/* addr=S[.0], hexadecimal with or without 0x. False: failed. */
+bool option_slot(struct options *o, const char *text, unsigned *slot);
+/* The -drive if=none that a -device names, once; cdrom: the device is a CD-ROM drive. False: failed. */
+bool option_take_drive(struct options *o, const char *id, bool cdrom, struct config_drive *d);
+/* core/options-nvme.c: -device nvme and nvme-ns. first_slot: of those that nothing else has. */
+void option_nvme(struct options *o, struct option_list *l);
+void option_nvme_ns(struct options *o, struct option_list *l);
+void option_finish_nvme(struct options *o, unsigned first_slot);
 /* core/options-machine.c: -machine, -accel, -m, -smp, -boot and all the rest that takes more than one word. */
 option_fn option_machine, option_accel, option_m, option_smp, option_boot, option_domid, option_name, option_run_with;
 option_fn option_log_items, option_sandbox, option_trace, option_flight_recorder, option_display, option_vnc, option_net;

@@ -7,6 +7,7 @@
 #include "legacy/rtc.h"
 #include "storage/ahci.h"
 #include "storage/ide-piix3.h"
+#include "storage/nvme.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,6 +161,10 @@ void machine_unplug(void *opaque, uint16_t mask)
         ahci_unplug_disks(m->ahci);
         log_print(m->log, LOG_INFO, "machine", "the guest unplugged its AHCI disks (mask %x)", mask);
     }
+    if (m->nvme && mask & UNPLUG_NVME) {
+        nvme_unplug_disks(m->nvme);
+        log_print(m->log, LOG_INFO, "machine", "the guest unplugged its NVMe disks (mask %x)", mask);
+    }
 }
 
 static void set_policy(struct machine *m, const struct config_drive *d, struct block *block)
@@ -184,20 +189,41 @@ static bool on_ahci(const struct machine *m, const struct config_drive *d)
     return d >= m->config->ahci_ports && d < m->config->ahci_ports + CONFIG_MAX_AHCI;
 }
 
-const struct config_drive *machine_drive(const struct machine *m, unsigned i, struct ide_drive_info *info)
+static bool on_nvme(const struct machine *m, const struct config_drive *d)
+{
+    return d >= m->config->nvme_disks && d < m->config->nvme_disks + CONFIG_MAX_NVME;
+}
+
+/* Drive i of those that a board can have, present or not. */
+static const struct config_drive *configured(const struct machine *m, unsigned i)
 {
     if (i < CONFIG_MAX_IDE)
-        return m->ide && ide_drive_info(m->ide, i, info) ? &m->config->ide[i] : NULL;
-    unsigned port = i - CONFIG_MAX_IDE;
-    return m->ahci && ahci_drive_info(m->ahci, port, info) ? &m->config->ahci_ports[port] : NULL;
+        return &m->config->ide[i];
+    i -= CONFIG_MAX_IDE;
+    return i < CONFIG_MAX_AHCI ? &m->config->ahci_ports[i] : &m->config->nvme_disks[i - CONFIG_MAX_AHCI];
+}
+
+const struct config_drive *machine_drive(const struct machine *m, unsigned i, struct ide_drive_info *info)
+{
+    const struct config_drive *d = configured(m, i);
+    bool there;
+    if (on_nvme(m, d)) {
+        unsigned disk = (unsigned)(d - m->config->nvme_disks);
+        *info = (struct ide_drive_info){ .id = d->id, .block = m->nvme ? nvme_block(m->nvme, disk) : NULL };
+        there = info->block != NULL;
+    } else if (on_ahci(m, d)) {
+        there = m->ahci && ahci_drive_info(m->ahci, (unsigned)(d - m->config->ahci_ports), info);
+    } else {
+        there = m->ide && ide_drive_info(m->ide, i, info);
+    }
+    return there ? d : NULL;
 }
 
 /* The drive that QMP calls id, by its own name or that of its -device; NULL with a line in error. */
 static const struct config_drive *find_drive(const struct machine *m, const char *id, char error[CONFIG_ERROR_BYTES])
 {
     for (unsigned i = 0; m->ide && i < MACHINE_DRIVES; i++) {
-        const struct config_drive *d =
-            i < CONFIG_MAX_IDE ? &m->config->ide[i] : &m->config->ahci_ports[i - CONFIG_MAX_IDE];
+        const struct config_drive *d = configured(m, i);
         if (d->present && (strcmp(d->id, id) == 0 || strcmp(d->qdev_id, id) == 0))
             return d;
     }
@@ -220,7 +246,9 @@ int machine_eject(struct machine *m, const char *id, bool force, char error[CONF
     const struct config_drive *d = find_drive(m, id, error);
     if (!d)
         return -ENODEV;
-    int err = on_ahci(m, d) ? ahci_eject(m->ahci, d->id, force) : ide_eject(m->ide, d->id, force);
+    int err = on_nvme(m, d)   ? -EINVAL
+              : on_ahci(m, d) ? ahci_eject(m->ahci, d->id, force)
+                              : ide_eject(m->ide, d->id, force);
     return media_error(err, id, error);
 }
 
@@ -241,8 +269,9 @@ int machine_change_medium(struct machine *m, const char *id, int fd, const char 
         return err;
     }
     set_policy(m, d, block);
-    err = on_ahci(m, d) ? ahci_change_medium(m->ahci, d->id, false, block)
-                        : ide_change_medium(m->ide, d->id, false, block);
+    err = on_nvme(m, d)   ? -EINVAL
+          : on_ahci(m, d) ? ahci_change_medium(m->ahci, d->id, false, block)
+                          : ide_change_medium(m->ide, d->id, false, block);
     if (err)
         block_close(block);
     return media_error(err, id, error);
@@ -278,6 +307,8 @@ void machine_drain(struct machine *m)
         ide_drain(m->ide);
     if (m->ahci)
         ahci_drain(m->ahci);
+    if (m->nvme)
+        nvme_drain(m->nvme);
 }
 
 int machine_create(struct machine *m, char error[CONFIG_ERROR_BYTES])
@@ -319,7 +350,7 @@ void machine_destroy(struct machine *m)
     devices_free(&m->devices);
     platform_destroy(m->platform);
     m->platform = NULL;
-    m->ide = m->ahci = m->pm = m->cmos = m->vga = NULL;
+    m->ide = m->ahci = m->nvme = m->pm = m->cmos = m->vga = NULL;
     mem_finish(&m->mem);
     if (m->vram)
         m->hv->ops->vram_destroy(m->hv);

@@ -47,7 +47,7 @@ struct machine {
     struct devices devices;
     struct input input;
     /* Devices that the machine talks to, owned by devices. NULL: not there. */
-    struct device *ide, *ahci, *pm, *cmos, *vga;
+    struct device *ide, *ahci, *nvme, *pm, *cmos, *vga;
     struct platform *platform; /* interrupt controllers and timers; NULL: the hypervisor's are used */
     uint8_t ram_bytes_le[8], vcpus_le[2], max_vcpus_le[2]; /* what fw_cfg shows */
     struct chr *serials[CONFIG_MAX_SERIALS]; /* owned by the serial ports */
@@ -68,8 +68,8 @@ void machine_destroy(struct machine *m);
 /* The parts list: creates every device of config into m->devices. Called by machine_create() only. */
 int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 
-/* All drives of a board: IDE units, then AHCI ports. */
-enum { MACHINE_DRIVES = CONFIG_MAX_IDE + CONFIG_MAX_AHCI };
+/* All drives of a board: IDE units, then AHCI ports, then NVMe namespaces. */
+enum { MACHINE_DRIVES = CONFIG_MAX_IDE + CONFIG_MAX_AHCI + CONFIG_MAX_NVME };
 /* Configuration of drive i, and in info what it is now. NULL: it isn't there, or was unplugged. */
 const struct config_drive *machine_drive(const struct machine *m, unsigned i, struct ide_drive_info *info);
 

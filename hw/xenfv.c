@@ -20,7 +20,9 @@
 #include "machine.h"
 #include "storage/ahci.h"
 #include "storage/ide-piix3.h"
+#include "storage/nvme.h"
 #include <thindm/block.h>
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +31,8 @@
 enum { SLOT_PIIX = 1, SLOT_PLATFORM = 2, NR_COM_PORTS = 4 };
 enum { IRQ_KEYBOARD = 1, IRQ_SCI = 9, IRQ_MOUSE = 12, IRQ_IDE0 = 14, IRQ_IDE1 = 15 };
 enum { IOAPIC_PINS = 24 };
+static_assert((int)CONFIG_MAX_NVME == (int)NVME_NAMESPACES, "config.h and nvme.h agree");
+static_assert((int)CONFIG_NVME_QUEUES == (int)NVME_MAX_IO_QUEUES, "config.h and nvme.h agree");
 enum { ROM_MAX_BYTES = 1 << 20, PATH_BYTES = 512 };
 
 static const struct {
@@ -193,6 +197,26 @@ static int create_ahci(struct machine *m, uint8_t slot, char error[CONFIG_ERROR_
     return drives_taken(err, config.drives, CONFIG_MAX_AHCI);
 }
 
+static int create_nvme(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    const struct config *c = m->config;
+    struct nvme_config config = { .id = "nvme", .loop = m->loop, .mem = &m->mem, .hv = m->hv, .pci = &m->pci,
+                                  .devfn = PCI_DEVFN(c->nvme_slot, 0), .serial = c->nvme_serial,
+                                  .io_queues = c->nvme_queues };
+    int err = 0;
+    for (unsigned i = 0; i < CONFIG_MAX_NVME && !err; i++) {
+        if (c->nvme_disks[i].present)
+            err = machine_open_drive(m, &c->nvme_disks[i], &config.block[i]);
+    }
+    if (!err) {
+        err = nvme_create(&config, &m->nvme);
+        (void)add(m, m->nvme, "nvme", err, error);
+    }
+    for (unsigned i = 0; i < CONFIG_MAX_NVME && err; i++)
+        block_close(config.block[i]);
+    return err;
+}
+
 static int create_platform(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
     struct device *dev;
@@ -298,6 +322,8 @@ int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES])
         err = create_vga(m, slot++, error);
     if (!err && c->ahci)
         err = create_ahci(m, slot++, error);
+    if (!err && c->nvme)
+        err = create_nvme(m, error);
     if (!err)
         err = create_input(m, error);
     for (unsigned i = 0; i < c->nr_serials && !err; i++)

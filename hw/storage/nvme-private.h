@@ -194,6 +194,8 @@ void nvme_forget_queues(struct nvme *s);
 /* Take commands. Goes on from the task if there are more than the budget allows. */
 void nvme_run(struct nvme *s);
 void nvme_run_later(struct nvme *s);
+/* Would nvme_run() take a command now? */
+bool nvme_has_work(const struct nvme *s);
 /* A doorbell of queue y was written. */
 void nvme_doorbell(struct nvme *s, unsigned y, bool completion, uint32_t val);
 /* Answer a command that was taken from sq. */

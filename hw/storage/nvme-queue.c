@@ -165,6 +165,14 @@ void nvme_run(struct nvme *s)
         nvme_run_later(s);
 }
 
+bool nvme_has_work(const struct nvme *s)
+{
+    bool work = false;
+    for (unsigned sq = 0; sq <= s->io_queues && !work; sq++)
+        work = may_take(s, sq);
+    return work;
+}
+
 void nvme_run_later(struct nvme *s)
 {
     if (!s->halted)

@@ -387,11 +387,19 @@ static int nvme_restored(struct device *dev)
     }
     s->master = pci_is_master(&s->pci);
     nvme_update_intx(s);
-    if (s->unplugged)
-        nvme_unplug(dev); /* the images belong to the guest's PV back ends */
-    else
+    if (s->unplugged || !s->pci.bus) { /* or it was here already: the images belong to the guest's PV back ends */
+        s->unplugged = true;
+        nvme_unplug(dev);
+    } else if (nvme_has_work(s)) {
         nvme_run_later(s);
+    }
     return 0;
+}
+
+static bool nvme_quiet(const struct device *dev)
+{
+    const struct nvme *s = nvme_of(dev);
+    return s->active == 0 && !s->task.posted;
 }
 
 static const struct device_desc nvme_desc = {
@@ -400,6 +408,7 @@ static const struct device_desc nvme_desc = {
     .fields = nvme_fields,
     .reset = nvme_reset,
     .saving = nvme_saving,
+    .quiet = nvme_quiet,
     .restored = nvme_restored,
     .unplug = nvme_unplug,
     .destroy = nvme_destroy,
@@ -434,7 +443,7 @@ void nvme_unplug_disks(struct device *nvme)
     nvme_unplug(nvme);
 }
 
-const struct block *nvme_block(const struct device *nvme, unsigned number)
+struct block *nvme_block(const struct device *nvme, unsigned number)
 {
     assert(nvme->desc == &nvme_desc);
     return number < NVME_NAMESPACES ? nvme_of(nvme)->ns[number].block : NULL;

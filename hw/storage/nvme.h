@@ -45,6 +45,6 @@ void nvme_drain(struct device *nvme);
  */
 void nvme_unplug_disks(struct device *nvme);
 /* The disk of namespace number + 1, not to be kept; NULL: there is none, or it was unplugged. */
-const struct block *nvme_block(const struct device *nvme, unsigned number);
+struct block *nvme_block(const struct device *nvme, unsigned number);
 
 #endif

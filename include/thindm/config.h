@@ -15,6 +15,8 @@ enum {
     CONFIG_MAX_SERIALS = 4,
     CONFIG_MAX_IDE = 4,
     CONFIG_MAX_AHCI = 6,
+    CONFIG_MAX_NVME = 8,
+    CONFIG_NVME_QUEUES = 64,
     CONFIG_MAX_VCPUS = 128,
     CONFIG_ERROR_BYTES = 256,
     CONFIG_MAX_DOMID = 32751, /* Xen keeps 0x7ff0 and above for itself */
@@ -84,6 +86,11 @@ struct config {
     struct config_drive ide[CONFIG_MAX_IDE];
     bool ahci; /* there is the controller, with these on its ports */
     struct config_drive ahci_ports[CONFIG_MAX_AHCI];
+    bool nvme; /* there is the controller, with these as its namespaces 1 and up */
+    struct config_drive nvme_disks[CONFIG_MAX_NVME];
+    const char *nvme_serial;
+    unsigned nvme_queues; /* I/O queue pairs, 1 to CONFIG_NVME_QUEUES */
+    unsigned nvme_slot;   /* 0: the first free one */
     /* Memory for strings the parser made (comma lists); freed by config_free(). */
     char *strings;
 };

@@ -243,6 +243,45 @@ static void ahci_is_behind_vga_and_unplugged_too(void **state)
     board_free(b);
 }
 
+/* UEFI guests of xenopsd: in the slot that was told, and unplugged by a bit of its own. */
+static void nvme_is_unplugged_by_its_own_bit(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct qmp_block_info info;
+    struct board *b = board_new();
+    b->config.ide[0] = (struct config_drive){ 0 };
+    b->config.nvme = true;
+    b->config.nvme_serial = "nvme0";
+    b->config.nvme_slot = 7;
+    b->config.nvme_disks[0] = (struct config_drive){ .present = true, .path = "disk", .id = "disk0" };
+    assert_int_equal(board_start(b, error), 0);
+    assert_int_equal(cfg(b, 7, 0, 0, 4), 0x00101b36);
+    assert_true(machine_block_info(&b->machine, 1, &info));
+    assert_string_equal(info.device, "disk0");
+    assert_string_equal(info.file, "disk");
+    assert_false(info.removable);
+    assert_int_equal(machine_eject(&b->machine, "disk0", true, error), -EINVAL);
+    assert_int_equal(machine_change_medium(&b->machine, "disk0", -1, "cd", error), -EINVAL);
+    machine_drain(&b->machine);
+    bus_write(&b->machine.ports, UNPLUG_PORT, 2, 7);
+    assert_false(b->disk_closed);
+    bus_write(&b->machine.ports, UNPLUG_PORT, 2, 8);
+    assert_true(b->disk_closed);
+    assert_int_equal(cfg(b, 7, 0, 0, 4), 0xffffffff);
+    assert_false(machine_block_info(&b->machine, 1, &info));
+    machine_drain(&b->machine);
+    board_free(b);
+    b = board_new();
+    b->config.nvme = true;
+    b->config.nvme_serial = "nvme0";
+    b->config.nvme_slot = 7;
+    b->config.nvme_disks[0] = (struct config_drive){ .present = true, .path = "disk", .id = "disk0" };
+    b->config.nvme_disks[1] = (struct config_drive){ .present = true, .path = "missing", .id = "disk1" };
+    assert_int_equal(board_start(b, error), -ENOENT);
+    assert_true(b->disk_closed); /* what was opened before */
+    board_free(b);
+}
+
 static void every_way_to_reset_says_reboot(void **state)
 {
     static const struct {
@@ -429,6 +468,7 @@ int main(void)
         cmocka_unit_test(a_part_that_fails_leaves_nothing),
         TEST(unplug_closes_the_disk_and_keeps_the_cd),
         cmocka_unit_test(ahci_is_behind_vga_and_unplugged_too),
+        cmocka_unit_test(nvme_is_unplugged_by_its_own_bit),
         TEST(every_way_to_reset_says_reboot),
         TEST(s5_powers_off_and_s3_sleeps),
         TEST(video_memory_follows_its_bar_lazily),

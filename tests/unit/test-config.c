@@ -41,6 +41,26 @@ static void no_machine_no_domain(void **state)
     expect(&c, "-machine none: can't serve a domain, but -xen-domid is given");
 }
 
+static void drives_of_every_controller_are_checked(void **state)
+{
+    struct config c;
+    config_init(&c);
+    c.domid = 1;
+    c.nvme = true;
+    c.nvme_disks[7] = (struct config_drive){ .present = true, .id = "d" };
+    expect(&c, "-drive d: a disk needs a file; only CD drives can be empty");
+    c.nvme_disks[7].path = CONFIG_NULL_DISK;
+    expect(&c, "-drive d: null-co:// is for qtest clients only");
+    c.nvme_disks[7].path = "/a";
+    c.nvme_disks[7].read_only = true;
+    expect(&c, "");
+    c.ide[1] = (struct config_drive){ .present = true, .id = "d", .path = "/b" };
+    expect(&c, "-drive d: two drives have this id");
+    c.ide[1].present = false;
+    c.machine = MACHINE_XENPV;
+    expect(&c, "-machine xenpv: has no emulated devices, but -drive or -device gives one");
+}
+
 static void test_clients(void **state)
 {
     struct config c;
@@ -117,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),
         cmocka_unit_test(no_machine_no_domain),
+        cmocka_unit_test(drives_of_every_controller_are_checked),
         cmocka_unit_test(test_clients),
         cmocka_unit_test(back_ends_only),
         cmocka_unit_test(more_cpus_than_possible),

@@ -237,6 +237,60 @@ static void xenopsd_line(void **state)
     config_free(&l.config);
 }
 
+/* What xenopsd writes for a UEFI guest: the controller after its disks' drives or before them. */
+static void nvme_disks(void **state)
+{
+    struct line l;
+    good(&l, "-drive id=disk0,if=none,file=/a,media=disk,auto-read-only=off,format=raw -device nvme,serial=nvme0,id=nvme0,addr=7 "
+             "-device nvme-ns,drive=disk0,bus=nvme0,nsid=1 "
+             "-drive id=disk3,if=none,file=/d,media=disk,auto-read-only=off,format=raw "
+             "-device nvme-ns,drive=disk3,bus=nvme0,nsid=4,id=fourth");
+    const struct config *c = &l.config;
+    assert_true(c->nvme);
+    assert_string_equal(c->nvme_serial, "nvme0");
+    assert_int_equal(c->nvme_slot, 7);
+    assert_int_equal(c->nvme_queues, 64);
+    assert_string_equal(c->nvme_disks[0].path, "/a");
+    assert_string_equal(c->nvme_disks[0].id, "disk0");
+    assert_string_equal(c->nvme_disks[3].path, "/d");
+    assert_string_equal(c->nvme_disks[3].qdev_id, "fourth");
+    assert_false(c->nvme_disks[1].present || c->nvme_disks[2].present || c->ide[0].present);
+    config_free(&l.config);
+    good(&l, "-device ahci -device VGA -device nvme,drive=a,serial=,bus=pci.0,max_ioqpairs=3 -device nvme-ns,drive=b "
+             "-drive if=none,id=a,file=/a,read-only=on -drive if=none,id=b,file=/b");
+    assert_int_equal(c->nvme_slot, 5); /* behind the card and the other controller */
+    assert_int_equal(c->nvme_queues, 3);
+    assert_true(c->nvme_disks[0].read_only && c->nvme_disks[1].present);
+    config_free(&l.config);
+}
+
+static void bad_nvme_disks(void **state)
+{
+    refused("-device nvme", "-device nvme: serial= is missing");
+    refused("-device nvme,serial=123456789012345678901",
+            "-device nvme: serial=123456789012345678901: at most 20 printable characters");
+    refused("-device nvme,serial=a -device nvme,serial=b",
+            "-device nvme: there is an NVMe controller already; it takes more disks by -device nvme-ns");
+    refused("-device nvme,serial=a,max_ioqpairs=65", "-device nvme: max_ioqpairs=65 is not within 1 and 64");
+    refused("-device nvme,serial=a,cmb_size_mb=64", "-device nvme: unknown key 'cmb_size_mb'");
+    refused("-device nvme,serial=a,use-intel-id=on", "-device nvme: use-intel-id=on is not supported");
+    refused("-device nvme,serial=a,addr=0", "-device nvme: addr=0: the slot is taken");
+    refused("-device nvme,serial=a,addr=3 -device VGA", "-device nvme: addr=3: the slot is taken");
+    refused("-device nvme,serial=a,addr=7.1", "-device nvme: addr=7.1 is not the address of a slot");
+    refused("-device nvme-ns,drive=a", "-device nvme-ns: needs an earlier -device nvme");
+    refused("-device nvme,serial=a,id=n -device nvme-ns,drive=a,bus=m",
+            "-device nvme-ns: bus=m: no earlier -device nvme has this id");
+    refused("-device nvme,serial=a -device nvme-ns", "-device nvme-ns: drive= is missing");
+    refused("-device nvme,serial=a -device nvme-ns,drive=x,nsid=9", "-device nvme-ns: nsid=9 is not within 1 and 8");
+    refused("-device nvme,serial=a -device nvme-ns,drive=x",
+            "-device nvme-ns: drive=x: no -drive if=none has this id, or another -device uses it");
+    refused("-drive if=none,id=x,file=/x -drive if=none,id=y,file=/y -device nvme,serial=a,drive=x "
+            "-device nvme-ns,drive=y,nsid=1",
+            "-device nvme-ns: there is a namespace 1 already");
+    refused("-drive if=none,id=x,media=cdrom,file=/x -device nvme,serial=a,drive=x",
+            "-device nvme: drive=x: has media=cdrom");
+}
+
 /* hdtype="ahci": what libxl writes for six disks and a CD-ROM, which stays on the IDE controller. */
 static void ahci_disks(void **state)
 {
@@ -462,7 +516,6 @@ static void missing_devices_are_named(void **state)
     refused("-device sb16", "-device sb16: sound is not emulated yet");
     refused("-device lsi53c895a", "-device lsi53c895a: SCSI is not emulated yet");
     refused("-device scsi-hd,drive=scsi0-hd0,scsi-id=0", "-device scsi-hd: SCSI is not emulated yet");
-    refused("-device nvme,serial=x,addr=7", "-device nvme: NVMe is not emulated yet");
     refused("-device virtio-serial", "-device virtio-serial: virtio devices are not emulated yet");
     refused("-device xen-pvdevice,device-id=0xc000", "-device xen-pvdevice: the Xen PV device is not emulated yet");
     refused("-device xen-platform,addr=3",
@@ -774,6 +827,8 @@ int main(void)
         cmocka_unit_test(probe_of_master),
         cmocka_unit_test(stubdom_line),
         cmocka_unit_test(xenopsd_line),
+        cmocka_unit_test(nvme_disks),
+        cmocka_unit_test(bad_nvme_disks),
         cmocka_unit_test(ahci_disks),
         cmocka_unit_test(serial_forms),
         cmocka_unit_test(chardev_forms),
