@@ -114,6 +114,8 @@ static void print_result(struct player *p, const char *path, const struct trace_
                result->steps, result->requests);
         if (result->skipped)
             printf("; begun at a snapshot, behind %" PRIu64 " other entries", result->skipped);
+        if (result->cut)
+            printf("; it ends within a step, as at a crash or a hang");
         if (result->snapshots)
             printf("; %" PRIu64 " snapshots", result->snapshots);
         if (result->unverified)

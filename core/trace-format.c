@@ -104,7 +104,7 @@ static const struct trace_kind_info kinds[TRACE_NR_KINDS] = {
                          .fields = { "clock-ns", "len", "packed" } },
     [TRACE_CORRUPT] = { .name = "corrupt" },
     [TRACE_MORE] = { .name = "more", .bytes = true },
-    [TRACE_END] = { .name = "end", .step = true },
+    [TRACE_END] = { .name = "end", .step = true, .bytes = true },
 };
 
 const struct trace_kind_info *trace_kind_info(unsigned kind)

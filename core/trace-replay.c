@@ -55,6 +55,8 @@ const struct trace_entry *replay_peek(struct trace_replay *r)
             return NULL;
         r->have_next = r->next.kind != TRACE_STAMP;
     }
+    if (!r->stopped && r->next.kind == TRACE_END && r->next.len > 0 && r->depth > 0)
+        r->stopped = r->cut = true;
     return r->stopped ? NULL : &r->next;
 }
 
@@ -519,12 +521,13 @@ void trace_replay_run(struct trace_replay *r, const struct trace_replay_world *w
         world->ready(world->opaque);
     while (go_on)
         go_on = step(r);
-    bool ok = !r->stopped && r->config.reader->ended;
+    bool ok = (!r->stopped || r->cut) && r->config.reader->ended;
     trace_replay_give_up(r, result);
     result->ok = ok;
     result->steps = r->steps;
     result->requests = r->requests;
     result->unverified = r->unverified;
+    result->cut = r->cut;
     result->skipped = r->skipped;
     result->snapshots = r->snapshots;
 }

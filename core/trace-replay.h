@@ -36,6 +36,7 @@ struct trace_replay {
     struct trace_entry next;
     bool have_next, stopped; /* stopped: nothing is compared any more */
     bool diverged, damaged;
+    bool cut;                    /* the trace ends in the present step, and it was the same so far */
     char why[TRACE_ERROR_BYTES]; /* in a few words */
     char expected[TRACE_TEXT_BYTES], came[TRACE_TEXT_BYTES];
     uint64_t at_number, at_offset;              /* of the entry that was expected */

@@ -542,11 +542,14 @@ void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem, const str
         trace_snapshot_init(rec, machine);
 }
 
+/* The byte of an END that a crash or a hang put there. */
+static const uint8_t within_a_step = 1;
+
 void trace_recorder_finish(struct trace_recorder *rec)
 {
     if (!rec || rec->ended || !rec->config.sink)
         return;
-    trace_put(rec, TRACE_END, NULL, 0);
+    trace_put_bytes(rec, TRACE_END, NULL, 0, &within_a_step, rec->depth > 0);
     int err = trace_recorder_flush(rec);
     rec->ended = true;
     rec->failed |= err != 0;
@@ -556,7 +559,8 @@ void trace_recorder_finish(struct trace_recorder *rec)
 
 int trace_recorder_dump(struct trace_recorder *rec, struct trace_sink *sink)
 {
-    struct chunk end = { .data = (uint8_t[TRACE_CHUNK_HEAD_BYTES + 2]){ 0 } };
+    bool within = rec->depth > 0;
+    struct chunk end = { .data = (uint8_t[TRACE_CHUNK_HEAD_BYTES + 3]){ 0 } };
     uint64_t number = trace_recorder_entries(rec);
     int err = write_head(sink, rec->flags);
     if (!err && rec->head.fill > 0)
@@ -565,7 +569,9 @@ int trace_recorder_dump(struct trace_recorder *rec, struct trace_sink *sink)
         err = chunk_write(sink, &rec->chunks[(rec->at + i) % rec->nr_chunks]);
     chunk_begin(rec, &end, number);
     end.data[TRACE_CHUNK_HEAD_BYTES] = TRACE_END;
-    end.fill += 2;
+    end.data[TRACE_CHUNK_HEAD_BYTES + 1] = within;
+    end.data[TRACE_CHUNK_HEAD_BYTES + 2] = within_a_step;
+    end.fill += within ? 3 : 2;
     return err ? err : chunk_write(sink, &end);
 }
 

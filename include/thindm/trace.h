@@ -307,6 +307,7 @@ struct trace_replay_world {
 struct trace_replay_result {
     bool ok, diverged; /* neither: the file is damaged, or can't be replayed; report says so */
     uint64_t entries, steps, requests;
+    bool cut;                /* the same up to the end of the trace, which is within a step: a crash or a hang */
     uint64_t skipped;        /* entries before the snapshot that a trace with a gap was replayed from */
     uint64_t snapshots;      /* that were compared */
     uint64_t unverified;     /* answers that depend on what the trace doesn't hold, and were different */
