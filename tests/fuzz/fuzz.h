@@ -158,8 +158,8 @@ bool fuzz_board_reset(struct fuzz_board *b, void (*place)(struct fuzz_board *b))
 void fuzz_board_finish(struct fuzz_board *b);
 /* Run what is due now; virtual time stands still. */
 void fuzz_board_settle(struct fuzz_board *b);
-/* Save all, restore all: the same must come out again. */
-void fuzz_board_roundtrip(struct fuzz_board *b);
+/* Save all, restore all: the same must come out again. Waits for requests in flight, or does it only if there are none. */
+void fuzz_board_roundtrip(struct fuzz_board *b, bool wait);
 /* Restore a device from its own record with bytes, or fields, of it overwritten as in says. It may refuse. */
 void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields);
 /* What inputs call a field of a snapshot: stays the same when others come. */

@@ -233,8 +233,8 @@ static void operation(struct ops *o, enum op_kind kind, unsigned mod)
     case OP_BACKEND: backend(o, mod); break;
     case OP_EVENT: event(o, mod); break;
     case OP_SNAPSHOT:
-        if (mod == 0)
-            fuzz_board_roundtrip(b);
+        if (mod <= 1)
+            fuzz_board_roundtrip(b, mod == 0);
         else if (mod >= 14) /* rarely: they cost more than all else */
             fuzz_board_poke(b, &o->in, mod == 14);
         break;
