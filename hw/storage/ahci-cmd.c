@@ -218,7 +218,8 @@ void ahci_plain_ended(struct ahci_xfer *x, enum ahci_result result)
 
 static void abandoned(struct ide_channel *c)
 {
-    ahci_xfer_orphan(&port_of(c)->xfer[AHCI_PLAIN]);
+    if (port_of(c)->xfer)
+        ahci_xfer_orphan(&port_of(c)->xfer[AHCI_PLAIN]);
 }
 
 static void idle(struct ide_channel *c)
@@ -361,7 +362,7 @@ static unsigned next_slot(const struct ahci_port *p)
 void ahci_port_run(void *opaque)
 {
     struct ahci_port *p = opaque;
-    for (unsigned i = 0; i < AHCI_TRANSFERS; i++)
+    for (unsigned i = 0; i < ahci_nr_transfers(p); i++)
         ahci_xfer_resume(&p->xfer[i]);
     ahci_queue_report(p);
     for (unsigned budget = AHCI_SLOTS; budget > 0 && can_issue(p); budget--)

@@ -5,8 +5,8 @@
  * machine that Xen guests know. Left out: the interrupt bit of a descriptor.
  *
  * A piece of a transfer is what AHCI_PINS pinned runs of guest memory hold, in whole sectors. Descriptors that chop a
- * sector up finer than that go through the transfer's buffer. Distinct buckets are what is scarce: a transfer that
- * finds none waits for others of this controller to end.
+ * sector up finer than that go through the port's buffer. Distinct buckets are what is scarce: a transfer that finds
+ * none waits for others of this controller to end, as one does that finds the buffer taken.
  */
 #include "ahci-private.h"
 
@@ -79,17 +79,15 @@ static void unpin_one(struct ahci_xfer *x, unsigned i, size_t written)
     mem_unpin(s->mem, &x->pin[i], written);
 }
 
-/* Others may have waited for the buckets. */
-static void unpin(struct ahci_xfer *x)
+/* The request is over: its pins go. Others may have waited for the buckets, or for the buffer. */
+static void release(struct ahci_xfer *x)
 {
     struct ahci *s = x->port->hba;
-    if (x->nr_pins == 0)
-        return;
     for (unsigned i = 0; i < x->nr_pins; i++)
         unpin_one(x, i, x->req.op == BLOCK_READ ? x->vec[i].len : 0);
     x->nr_pins = 0;
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
-        for (unsigned t = 0; t < AHCI_TRANSFERS; t++) {
+        for (unsigned t = 0; t < ahci_nr_transfers(&s->port[i]); t++) {
             if (s->port[i].xfer[t].state == XFER_WAITING)
                 task_post(&s->port[i].task);
         }
@@ -109,29 +107,23 @@ static enum ahci_result pin(struct ahci_xfer *x, unsigned i, uint32_t limit)
     return AHCI_OK;
 }
 
-/* Give excess bytes at the end of the pinned runs back to the table. */
-static void give_back(struct ahci_xfer *x, uint32_t excess)
+/* Runs that reach from the last whole sector on are given back, and the table's position with them. */
+static void keep(struct ahci_xfer *x, unsigned pins, size_t last_bytes, const struct ahci_prd *prd)
 {
-    while (excess > 0) {
-        unsigned i = x->nr_pins - 1;
-        uint32_t len = (uint32_t)x->vec[i].len;
-        x->prd = x->pin_prd[i];
-        if (len <= excess) {
-            unpin_one(x, i, 0);
-            x->nr_pins--;
-            excess -= len;
-        } else {
-            x->vec[i].len = len - excess;
-            advance(&x->prd, len - excess);
-            excess = 0;
-        }
-    }
+    while (x->nr_pins > pins)
+        unpin_one(x, --x->nr_pins, 0);
+    if (pins > 0)
+        x->vec[pins - 1].len = last_bytes;
+    x->prd = *prd;
 }
 
 /* Pin runs for up to want bytes; *got is a multiple of unit. Why it stopped short is the result. */
 static enum ahci_result gather(struct ahci_xfer *x, uint32_t want, uint32_t unit, uint32_t *got)
 {
     enum ahci_result result = AHCI_OK;
+    struct ahci_prd whole = x->prd; /* where the last whole sector ends */
+    unsigned whole_pins = 0;
+    size_t whole_last = 0;
     uint32_t sum = 0;
     while (sum < want) {
         unsigned i = x->nr_pins;
@@ -140,13 +132,19 @@ static enum ahci_result gather(struct ahci_xfer *x, uint32_t want, uint32_t unit
             result = pin(x, i, want - sum);
         if (result != AHCI_OK)
             break;
+        uint32_t len = (uint32_t)x->pin[i].vec.len, over = (sum + len) % unit;
         x->vec[i] = x->pin[i].vec;
-        x->pin_prd[i] = x->prd;
         x->nr_pins++;
-        advance(&x->prd, (uint32_t)x->vec[i].len);
-        sum += (uint32_t)x->vec[i].len;
+        if (over < len) {
+            whole = x->prd;
+            whole_pins = x->nr_pins;
+            whole_last = len - over;
+            advance(&whole, len - over);
+        }
+        advance(&x->prd, len);
+        sum += len;
     }
-    give_back(x, sum % unit);
+    keep(x, whole_pins, whole_last, &whole);
     *got = sum - sum % unit;
     return result;
 }
@@ -179,21 +177,28 @@ static void submit(struct ahci_xfer *x, enum block_op op, uint32_t units)
 
 static void piece(struct ahci_xfer *x);
 
-/* The next sectors through the transfer's buffer. */
+/* The next sectors through the port's buffer. */
 static void bounce(struct ahci_xfer *x)
 {
+    struct ahci_port *p = x->port;
+    if (p->bouncing) {
+        x->state = XFER_WAITING;
+        return;
+    }
     uint32_t units = AHCI_BOUNCE_BYTES / x->host_bytes;
     units = x->careful > 0 ? 1 : units < x->left ? units : x->left;
     x->piece_prd = x->prd;
     x->bounced = true;
-    x->vec[0] = (struct vec){ x->bounce, (size_t)units * ide_sector_bytes(ahci_drive(x->port)) };
+    x->vec[0] = (struct vec){ p->bounce, (size_t)units * ide_sector_bytes(ahci_drive(p)) };
     x->req.nvec = 1;
     if (!x->write) {
+        p->bouncing = x;
         submit(x, BLOCK_READ, units);
         return;
     }
-    enum ahci_result result = ahci_copy(x->port, &x->prd, x->bounce, units * x->host_bytes, false);
+    enum ahci_result result = ahci_copy(p, &x->prd, p->bounce, units * x->host_bytes, false);
     if (result == AHCI_OK) {
+        p->bouncing = x;
         submit(x, BLOCK_WRITE, units);
     } else if (units == 1) {
         end(x, result);
@@ -250,12 +255,15 @@ static void moved(struct ahci_xfer *x)
 static void request_done(struct block_req *req, int err)
 {
     struct ahci_xfer *x = req->opaque;
+    struct ahci_port *p = x->port;
     bool orphan = x->state == XFER_ORPHAN;
     x->state = XFER_IDLE;
-    unpin(x);
     x->err = err;
+    if (p->bouncing == x)
+        p->bouncing = NULL; /* until somebody submits, what is in the buffer stays */
+    release(x);
     if (orphan) {
-        ahci_orphan_gone(x->port);
+        ahci_orphan_gone(p);
     } else if (x->flushing) {
         end(x, err ? AHCI_FAILED : AHCI_OK);
     } else if (err && x->units == 1) {
@@ -266,8 +274,8 @@ static void request_done(struct block_req *req, int err)
         piece(x);
     } else if (x->bounced && !x->write) {
         if (x->host_bytes == CD_RAW_SECTOR)
-            ide_make_raw(x->bounce, x->lba, x->units);
-        enum ahci_result result = ahci_copy(x->port, &x->prd, x->bounce, x->units * x->host_bytes, true);
+            ide_make_raw(p->bounce, x->lba, x->units);
+        enum ahci_result result = ahci_copy(p, &x->prd, p->bounce, x->units * x->host_bytes, true);
         if (result == AHCI_OK)
             moved(x);
         else

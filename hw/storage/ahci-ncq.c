@@ -45,7 +45,7 @@ static void fail_queue(struct ahci_port *p, uint8_t tag, uint8_t error, uint64_t
     const struct ide_regs *r = &d->regs;
     ahci_queue_report(p); /* those had ended before */
     for (unsigned i = 0; i < AHCI_SLOTS; i++)
-        ahci_xfer_orphan(&p->xfer[i]);
+        ahci_xfer_orphan(&p->xfer[i]); /* there is a drive, or nobody would fail */
     p->queue = p->finished = 0;
     d->status = ST_READY | ST_ERR;
     d->error = error;

@@ -9,7 +9,7 @@ enum {
     AHCI_SLOTS = 32,
     AHCI_PLAIN = AHCI_SLOTS, /* the transfer of the command that isn't queued */
     AHCI_TRANSFERS,
-    AHCI_PINS = 64,                 /* runs of guest memory in one request */
+    AHCI_PINS = 48,                 /* runs of guest memory in one request */
     AHCI_BUCKETS = MEM_BUCKETS / 2, /* all ports together leave half of the memory's buckets to others */
     AHCI_BOUNCE_BYTES = 4096,
     AHCI_LOG_BYTES = 14,
@@ -38,7 +38,7 @@ struct ahci_prd {
 
 /* How a transfer ended. FULL: all pins are used up; CROWDED: all buckets are. */
 enum ahci_result { AHCI_OK, AHCI_SHORT, AHCI_FAULT, AHCI_FULL, AHCI_CROWDED, AHCI_FAILED };
-/* WAITING: for buckets. ORPHAN: nobody wants the end of the request any more. */
+/* WAITING: for buckets, or the port's buffer. ORPHAN: nobody wants the end of the request any more. */
 enum ahci_state { XFER_IDLE, XFER_WAITING, XFER_FLYING, XFER_ORPHAN };
 
 /* Between the medium and the regions of one command. Nothing of it is saved: ahci_drain() comes before. */
@@ -57,8 +57,6 @@ struct ahci_xfer {
     unsigned nr_pins;
     struct vec vec[AHCI_PINS];
     struct mem_pin pin[AHCI_PINS];
-    struct ahci_prd pin_prd[AHCI_PINS]; /* the table's position before each pin */
-    uint8_t bounce[AHCI_BOUNCE_BYTES];
 };
 
 /* The command at work that isn't queued. */
@@ -75,8 +73,10 @@ struct ahci_port {
     struct ahci *hba;
     struct ide_channel chan; /* its drive 0 is the port's */
     struct task task;        /* looks for commands to issue */
-    struct ahci_xfer xfer[AHCI_TRANSFERS];
+    struct ahci_xfer *xfer;  /* AHCI_TRANSFERS of them; NULL: there is no drive, or it was unplugged */
     struct ahci_command cmd;
+    struct ahci_xfer *bouncing; /* whose bounce[] is; NULL: it is free */
+    uint8_t bounce[AHCI_BOUNCE_BYTES];
     uint32_t queue, finished; /* slots of queued commands at work, and of those that the host wasn't told of yet */
     /* Guest-visible state. */
     uint64_t clb, fb;
@@ -107,6 +107,11 @@ struct ahci {
 static inline struct ide_drive *ahci_drive(struct ahci_port *p)
 {
     return &p->chan.drive[0];
+}
+
+static inline unsigned ahci_nr_transfers(const struct ahci_port *p)
+{
+    return p->xfer ? AHCI_TRANSFERS : 0;
 }
 
 /* ahci.c: registers, resets. */

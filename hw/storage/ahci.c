@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of the controller [AHCI 3.1]. */
@@ -142,14 +143,14 @@ void ahci_update_irq(struct ahci *s)
 bool ahci_has_orphans(const struct ahci_port *p)
 {
     bool any = p->chan.io == IO_ORPHAN;
-    for (unsigned i = 0; i < AHCI_TRANSFERS && !any; i++)
+    for (unsigned i = 0; i < ahci_nr_transfers(p) && !any; i++)
         any = p->xfer[i].state == XFER_ORPHAN;
     return any;
 }
 
 void ahci_abandon(struct ahci_port *p)
 {
-    for (unsigned i = 0; i < AHCI_TRANSFERS; i++)
+    for (unsigned i = 0; i < ahci_nr_transfers(p); i++)
         ahci_xfer_orphan(&p->xfer[i]);
     p->queue = p->finished = 0;
     p->cmd.busy = false;
@@ -414,7 +415,7 @@ static void drain(struct ahci *s)
         for (unsigned i = 0; i < AHCI_PORTS; i++) {
             struct ahci_port *p = &s->port[i];
             ide_drive_drain(ahci_drive(p));
-            for (unsigned t = 0; t < AHCI_TRANSFERS; t++) {
+            for (unsigned t = 0; t < ahci_nr_transfers(p); t++) {
                 ahci_xfer_resume(&p->xfer[t]);
                 busy |= p->xfer[t].state != XFER_IDLE;
             }
@@ -451,7 +452,7 @@ static void ahci_reset(struct device *dev)
 static bool port_valid(const struct ahci_port *p)
 {
     const struct ide_drive *d = &p->chan.drive[0];
-    if (d->kind != IDE_NONE && (d->kind != d->configured || !d->ahead.data))
+    if (d->kind != IDE_NONE && (d->kind != d->configured || !p->xfer))
         return false;
     if (d->status & ~(ST_READY | ST_DRQ | ST_ERR))
         return false;
@@ -473,12 +474,20 @@ static int check_restored(struct ahci *s)
     return valid ? pci_restored(&s->pci) : -EINVAL;
 }
 
+/* Take the drive and its image away; nothing is in flight. */
+static void remove_drive(struct ahci_port *p)
+{
+    ide_drive_remove(ahci_drive(p));
+    free(p->xfer);
+    p->xfer = NULL;
+}
+
 /* A refused state stays until the device goes: nothing in it may lead astray. */
 static void disarm(struct ahci *s)
 {
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
         struct ide_drive *d = ahci_drive(&s->port[i]);
-        d->kind = d->ahead.data ? d->configured : IDE_NONE;
+        d->kind = s->port[i].xfer ? d->configured : IDE_NONE;
         ata_reset(d);
         atapi_reset(d);
         reset_port(&s->port[i]);
@@ -497,7 +506,7 @@ static int ahci_restored(struct device *dev)
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
         struct ahci_port *p = &s->port[i];
         if (!present(p)) /* it was unplugged before the save: the image belongs to a PV back end */
-            ide_drive_remove(ahci_drive(p));
+            remove_drive(p);
         task_post(&p->task);
     }
     s->told = s->ghc & GHC_IE ? pending(s) : 0; /* the messages went out before the save */
@@ -524,7 +533,7 @@ static void ahci_unplug(struct device *dev)
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
         struct ide_drive *d = ahci_drive(&s->port[i]);
         ide_drive_flush(d);
-        ide_drive_remove(d);
+        remove_drive(&s->port[i]);
         s->port[i].owe_signature = false;
     }
     pci_detach(&s->pci);
@@ -560,7 +569,7 @@ void ahci_unplug_disks(struct device *ahci)
     ahci_drain(ahci); /* commands at work go on to their end: what the guest wrote is on the disk */
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
         if (ahci_drive(&s->port[i])->kind == IDE_DISK)
-            ide_drive_remove(ahci_drive(&s->port[i]));
+            remove_drive(&s->port[i]);
     }
     reset_hba(s);
 }
@@ -604,8 +613,6 @@ static int init_port(struct ahci *s, unsigned i, const struct ahci_config *confi
     struct ide_channel *c = &p->chan;
     p->hba = s;
     task_init(&p->task, config->loop, ahci_port_run, p);
-    for (unsigned t = 0; t < AHCI_TRANSFERS; t++)
-        p->xfer[t].port = p;
     c->dev = &s->dev;
     c->host = &ahci_host;
     c->loop = config->loop;
@@ -614,7 +621,14 @@ static int init_port(struct ahci *s, unsigned i, const struct ahci_config *confi
     c->tray_moved = config->tray_moved;
     c->opaque = config->opaque;
     c->drive[0].queue = AHCI_SLOTS;
-    c->drive[1].chan = c; /* never there */
+    c->drive[0].chan = c->drive[1].chan = c; /* the second is never there */
+    if (config->drives[i].present) {
+        p->xfer = calloc(AHCI_TRANSFERS, sizeof(*p->xfer));
+        if (!p->xfer)
+            return -ENOMEM;
+    }
+    for (unsigned t = 0; t < ahci_nr_transfers(p); t++)
+        p->xfer[t].port = p;
     return ide_drive_init(c, 0, i, FIRST_SERIAL + i * SERIALS_PER_PORT, &config->drives[i]);
 }
 

@@ -505,9 +505,11 @@ int ide_drive_init(struct ide_channel *c, unsigned unit, unsigned index, unsigne
     d->configured = d->kind = config->cdrom ? IDE_CD : IDE_DISK;
     (void)snprintf(d->id, sizeof(d->id), "%s", config->id ? config->id : "");
     d->ahead.next = UINT64_MAX;
-    d->ahead.data = malloc(IDE_AHEAD_BYTES);
-    if (!d->ahead.data)
-        return -ENOMEM;
+    if (!c->host) { /* nobody reads by PIO otherwise */
+        d->ahead.data = malloc(IDE_AHEAD_BYTES);
+        if (!d->ahead.data)
+            return -ENOMEM;
+    }
     if (config->block) {
         d->sectors = config->block->size_bytes / ide_sector_bytes(d);
         d->geometry = ide_guess_geometry(config->block->size_bytes);

@@ -304,6 +304,40 @@ static void crowded_memory(void **state)
         assert_int_equal(px(b, port, SACT), 0);
 }
 
+/* Regions that need the port's buffer, in all commands of the queue: one after the other. */
+static void chopped_sectors(void **state)
+{
+    struct bench *b = *state;
+    uint8_t *ram = b->r->ram, *image = b->disk[0]->data;
+    for (unsigned slot = 0; slot < 32; slot++) {
+        uint8_t *table = ram + 0x100000 + 0x5000 * slot;
+        put_queued(b, 0, slot, slot & 1, 3000 * (slot & 1) + 8 * slot, 8);
+        memcpy(table, table_of(b, slot), 0x80);
+        for (unsigned i = 0; i < 1024; i++) {
+            le64_put(table + 0x80 + 16 * i, DATA + 0x10000 * slot + 4 * i);
+            le32_put(table + 0x80 + 16 * i + 12, 3);
+        }
+        memset(ram + DATA + 0x10000 * slot, (int)slot, 4096);
+        put_header(b, 0, slot, 1024, 0);
+        le64_put(list_of(b, 0) + 32 * slot + 8, 0x100000 + 0x5000 * slot);
+    }
+    issue_queued(b, 0, 0xffffffff);
+    rig_settle(b->r);
+    assert_int_equal(px(b, 0, SACT), 0);
+    for (unsigned slot = 0; slot < 32; slot++)
+        assert_memory_equal(ram + DATA + 0x10000 * slot, image + (3000 * (slot & 1) + 8 * slot) * 512, 4096);
+    b->disk[0]->hold = true; /* the one that has the buffer becomes an orphan; who waits is forgotten */
+    issue_queued(b, 0, 0xffffffff);
+    rig_settle(b->r);
+    assert_int_equal(b->disk[0]->block.in_flight, 1);
+    px_write(b, 0, CMD, FRE);
+    rig_disk_release(b->disk[0]);
+    restart(b, 0);
+    issue_queued(b, 0, 0xff);
+    assert_int_equal(finish(b, 0), SDBS);
+    assert_int_equal(px(b, 0, SACT), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(disturbed_queue, disks, bench_teardown),
         cmocka_unit_test_setup_teardown(bad_regions, disks, bench_teardown),
         cmocka_unit_test_setup_teardown(failed_write, disks, bench_teardown),
+        cmocka_unit_test_setup_teardown(chopped_sectors, disks, bench_teardown),
         cmocka_unit_test_setup_teardown(crowded_memory, six_disks, bench_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
