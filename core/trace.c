@@ -547,7 +547,11 @@ static const uint8_t within_a_step = 1;
 
 void trace_recorder_finish(struct trace_recorder *rec)
 {
-    if (!rec || rec->ended || !rec->config.sink)
+    if (!rec)
+        return;
+    rec->snapshot_due = false; /* the machine is about to go */
+    rec->snapshot_chunks = 0;
+    if (rec->ended || !rec->config.sink)
         return;
     trace_put_bytes(rec, TRACE_END, NULL, 0, &within_a_step, rec->depth > 0);
     int err = trace_recorder_flush(rec);

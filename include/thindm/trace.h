@@ -246,7 +246,7 @@ struct trace_machine {
 };
 /* The machine is there: from now on only steps are recorded. machine NULL: no snapshots. */
 void trace_recorder_ready(struct trace_recorder *rec, struct mem *mem, const struct trace_machine *machine);
-/* Writes the end of the trace. The machine may live on, unrecorded. */
+/* Before the machine is torn down: writes the end of a trace, and takes no more snapshots into a ring. */
 void trace_recorder_finish(struct trace_recorder *rec);
 /* Have all that was recorded so far written, as far as it goes without an end mark. Safe in a signal handler if the
  * sink is. */

@@ -289,8 +289,7 @@ void session_record(struct memory_sink *sink, size_t ring_bytes, unsigned reques
     settle(g);
     if (ring_bytes)
         err = trace_recorder_dump(rec, &sink->sink);
-    else
-        trace_recorder_finish(rec);
+    trace_recorder_finish(rec);
     assert(!err);
     (void)err;
     machine_destroy(&g->machine);
