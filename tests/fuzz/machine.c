@@ -56,14 +56,20 @@ static int read_rom(struct host *host, const char *path, size_t max, uint8_t **d
     return 0;
 }
 
-/* From outside: media, vCPUs, the wake-up. */
+/* What a snapshot may say: parked, a frame below or above 4 GiB, no frame at all. */
+static uint64_t vram_place(uint8_t n)
+{
+    return n == 0 ? HV_VRAM_PARKED : (uint64_t)n << (n & 1 ? 25 : 40) | (n & 2);
+}
+
+/* From outside: media, vCPUs, the wake-up, a snapshot. */
 static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
 {
     static const char *const ids[] = { "ide1-cd0", "ide1-cd1", "ide0-hd0", "nobody" };
     char error[CONFIG_ERROR_BYTES] = "";
     struct qmp_block_info info;
     const char *id = ids[fuzz_u8(in) % ARRAY_SIZE(ids)];
-    b->spoiled |= kind < 4 || kind == 15;
+    b->spoiled |= kind < 4 || kind >= 14;
     switch (kind) {
     case 0: (void)machine_eject(&b->m, id, false, error); break;
     case 1: (void)machine_eject(&b->m, id, true, error); break;
@@ -73,6 +79,7 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     case 5: machine_drain(&b->m); break;
     case 6: (void)machine_block_info(&b->m, fuzz_u8(in) % 5, &info); break;
     case 7: mem_invalidate(&b->m.mem); break;
+    case 14: fuzz_any(machine_vram_restored(&b->m, vram_place(fuzz_u8(in)))); break;
     case 15: (void)machine_change_medium(&b->m, id, 1000, NULL, error); break; /* a descriptor */
     }
 }
@@ -82,7 +89,7 @@ static void platform_happened(struct fuzz_board *b, unsigned kind, struct fuzz_i
 {
     struct platform *p = b->m.platform;
     uint8_t n;
-    if (kind < 8 || kind == 15) {
+    if (kind < 8 || kind >= 14) {
         machine_event(b, kind, in);
         return;
     }
