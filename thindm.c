@@ -309,11 +309,9 @@ static void disk_failed(void *opaque, const struct block_error *error)
     snprintf(data, sizeof(data), "{\"device\": \"%s\", \"operation\": \"%s\", \"action\": \"%s\", \"nospace\": %s, \"reason\": \"%s\"}",
              error->device, error->op == BLOCK_READ ? "read" : "write", actions[error->action],
              error->err == -ENOSPC ? "true" : "false", strerror(-error->err));
-    log_print(t->log, LOG_WARN, error->device, "%s failed: %s; %s", error->op == BLOCK_READ ? "read" : "write",
-              strerror(-error->err),
-              error->action == BLOCK_STOP     ? "the guest is stopped until cont"
-              : error->action == BLOCK_IGNORE ? "ignored"
-                                              : "reported to the guest");
+    if (error->action != BLOCK_REPORT) /* of what it is told the device says a line */
+        log_print(t->log, LOG_WARN, error->device, "%s failed: %s; %s", error->op == BLOCK_READ ? "read" : "write",
+                  strerror(-error->err), error->action == BLOCK_STOP ? "the guest is stopped until cont" : "ignored");
     event(t, "BLOCK_IO_ERROR", data);
     if (error->action == BLOCK_STOP)
         task_post(&t->disk_stop);
@@ -520,6 +518,7 @@ static void finish(struct thindm *t)
     for (unsigned i = 0; i < t->config.nr_chrs; i++)
         chr_close(t->chrs[i]);
     qmp_destroy(t->qmp);
+    t->qmp = NULL; /* closing a disk may still have an event */
     if (t->machine.hv)
         machine_destroy(&t->machine);
     record_main_close(&t->record);

@@ -327,13 +327,14 @@ static bool ends(const struct image_child *child, int ms)
     return child->pid_fd >= 0 && poll(&poll_fd, 1, ms) > 0;
 }
 
-/* Killed if it doesn't end by itself within ms. True: *status is what it left. */
+/* Killed if it doesn't end by itself within ms, which is false then. *status: what it left, -1 if nobody knows. */
 static bool bury(struct image_child *child, int ms, int *status)
 {
     bool ended = ends(child, ms);
     if (!ended)
         (void)kill(child->pid, SIGKILL);
-    pid_t pid = waitpid(child->pid, status, 0);
+    if (waitpid(child->pid, status, 0) != child->pid)
+        *status = -1; /* a system call filter doesn't let us */
     for (int i = 0; child->said_source.fd >= 0 && i < PIPE_READS && read_said(child); i++)
         continue; /* what it said last */
     stop_listening_to_it(child);
@@ -341,7 +342,7 @@ static bool bury(struct image_child *child, int ms, int *status)
         close(child->pid_fd);
     child->pid_fd = -1;
     child->pid = 0;
-    return ended && pid > 0;
+    return ended;
 }
 
 void image_child_reap(struct image_child *child, char *why, size_t why_bytes)
@@ -350,7 +351,7 @@ void image_child_reap(struct image_child *child, char *why, size_t why_bytes)
     if (!image_child_runs(child))
         return;
     image_child_connected(child);
-    bool known = bury(child, 100, &status);
+    bool known = bury(child, 100, &status) && status != -1;
     if (child->last[0])
         (void)snprintf(why, why_bytes, "%s", child->last);
     else if (known && WIFSIGNALED(status))

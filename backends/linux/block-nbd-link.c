@@ -29,7 +29,7 @@ uint64_t nbd_now_ns(void)
 
 static void because(struct nbd_disk *d, const char *why)
 {
-    (void)snprintf(d->why, sizeof(d->why), "%s", why ? why : "unknown");
+    (void)snprintf(d->why, sizeof(d->why), "%s", why ? why : "the server closed it");
 }
 
 static void forget(struct nbd_disk *d)

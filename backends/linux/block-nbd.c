@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 enum { DIRECT_BYTES = 32 << 10 }; /* pieces of guest memory from this length on go without a copy */
 #define TRIM_BYTES (UINT32_C(1) << 30)
@@ -296,14 +298,16 @@ static void deliver(struct nbd_disk *d)
 
 static void arm(struct nbd_disks *disks)
 {
-    uint64_t deadline = UINT64_MAX, now = nbd_now_ns();
+    uint64_t deadline = UINT64_MAX;
     for (const struct nbd_disk *d = disks->first; d; d = d->next)
         deadline = min_u64(deadline, nbd_link_deadline(d));
-    if (deadline == UINT64_MAX) /* an armed timer runs out in vain once: cheaper than moving it with each request */
+    /* One that is set runs out in vain once: cheaper than moving it with each request. */
+    if (deadline == UINT64_MAX || (disks->alarm_ns > 0 && disks->alarm_ns <= deadline))
         return;
-    uint64_t delay = deadline > now ? deadline - now : 0;
-    if (!disks->timer.armed || timer_left(&disks->timer) > delay)
-        timer_arm(&disks->timer, delay);
+    disks->alarm_ns = deadline > 0 ? deadline : 1;
+    struct itimerspec when = { .it_value = { .tv_sec = (time_t)(disks->alarm_ns / NS_PER_S),
+                                             .tv_nsec = (long)(disks->alarm_ns % NS_PER_S) } };
+    (void)timerfd_settime(disks->alarm.fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
 static void start_and_deliver(struct nbd_disk *d)
@@ -332,12 +336,35 @@ static void run_kick(void *opaque)
     arm(disks);
 }
 
-static void run_timer(void *opaque)
+static void alarm_rings(void *opaque, uint32_t events)
 {
     struct nbd_disks *disks = opaque;
+    uint64_t times;
+    (void)!read(disks->alarm.fd, &times, sizeof(times));
+    disks->alarm_ns = 0;
     for (struct nbd_disk *d = disks->first; d; d = d->next)
         nbd_link_tick(d);
     run_kick(disks);
+}
+
+/* With the first disk; gone with the last. */
+static int set_up_alarm(struct nbd_disks *disks)
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    disks->alarm = (struct fd_source){ .fd = fd, .fn = alarm_rings, .opaque = disks };
+    disks->alarm_ns = 0;
+    int err = epoll_source_add(disks->epoll, &disks->alarm, EPOLLIN);
+    if (err)
+        close(fd);
+    return err;
+}
+
+static void drop_alarm(struct nbd_disks *disks)
+{
+    epoll_source_remove(disks->epoll, &disks->alarm);
+    close(disks->alarm.fd);
 }
 
 static void socket_ready(void *opaque, uint32_t events)
@@ -388,7 +415,7 @@ static void unlink_disk(struct nbd_disk *d)
     if (d->all->first)
         return;
     task_cancel(&d->all->kick);
-    timer_cancel(&d->all->timer);
+    drop_alarm(d->all);
 }
 
 static void release(struct nbd_disk *d)
@@ -469,6 +496,8 @@ int block_nbd_open(struct nbd_disks *disks, const struct block_open *open, struc
     for (size_t i = 0; i < NBD_SLOTS; i++)
         d->slots[i].disk = d;
     int err = open_target(d, open);
+    if (!err && !disks->first)
+        err = set_up_alarm(disks);
     if (err) {
         nbd_link_close(d);
         release(d);
@@ -489,11 +518,9 @@ void nbd_disks_init(struct nbd_disks *disks, struct epoll_host *epoll, struct lo
         .epoll = epoll, .loop = loop, .log = log, .hold_ns = 10 * NS_PER_S, .stall_ns = 30 * NS_PER_S
     };
     task_init(&disks->kick, loop, run_kick, disks);
-    timer_init(&disks->timer, loop, run_timer, disks);
 }
 
 void nbd_disks_finish(struct nbd_disks *disks)
 {
     task_cancel(&disks->kick);
-    timer_cancel(&disks->timer);
 }

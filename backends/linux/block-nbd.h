@@ -5,10 +5,10 @@
 #ifndef THINDM_LINUX_BLOCK_NBD_H
 #define THINDM_LINUX_BLOCK_NBD_H
 
+#include "epoll.h"
 #include <thindm/block.h>
 #include <thindm/log.h>
 
-struct epoll_host;
 struct nbd_disk;
 struct nbd_lib;
 
@@ -20,7 +20,9 @@ struct nbd_disks {
     struct nbd_disk *first;
     const struct nbd_lib *lib; /* NULL until one is opened */
     struct task kick;          /* starts what was submitted, delivers what ended */
-    struct timer timer;        /* the next deadline of any of them */
+    struct fd_source
+        alarm;         /* the next deadline of any of them, on the host's clock: a server's time is not the guest's */
+    uint64_t alarm_ns; /* when it goes off, 0: never */
     /* How long a server may be gone before requests fail, and how long one may be silent before it counts as gone;
      * tests shorten them. */
     uint64_t hold_ns, stall_ns;

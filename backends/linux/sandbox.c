@@ -25,6 +25,7 @@ static const int allowed[] = {
     SCMP_SYS(fdatasync), SCMP_SYS(fsync), SCMP_SYS(fallocate), SCMP_SYS(lseek),
     SCMP_SYS(ftruncate),      /* the flight recorder's file, written anew */
     SCMP_SYS(fstat), SCMP_SYS(newfstatat), /* what is the medium that came by QMP? */
+    SCMP_SYS(timerfd_settime), /* how long an NBD server may be silent */
     SCMP_SYS(fcntl), SCMP_SYS(fadvise64), /* image locks, flags of descriptors */
     SCMP_SYS(prlimit64), SCMP_SYS(getrlimit), /* how far may an image be written? */
     SCMP_SYS(accept4), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(recvfrom), SCMP_SYS(sendto), /* monitor and serial sockets */
