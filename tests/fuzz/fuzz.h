@@ -202,9 +202,9 @@ struct fuzz_part {
     struct fuzz_map map;
 };
 
-/* parts.c; parts-legacy.c: what takes the hypervisor's part. */
-extern const struct fuzz_part fuzz_parts[], fuzz_legacy_parts[];
-extern const unsigned fuzz_nr_parts, fuzz_nr_legacy_parts;
+/* parts.c; parts-storage.c; parts-legacy.c: what takes the hypervisor's part. */
+extern const struct fuzz_part fuzz_parts[], fuzz_storage_parts[], fuzz_legacy_parts[];
+extern const unsigned fuzz_nr_parts, fuzz_nr_storage_parts, fuzz_nr_legacy_parts;
 /* machine.c: a whole board, and one with its own interrupt controllers and timers. */
 extern const struct fuzz_part fuzz_machine_part, fuzz_platform_part;
 /* odd.c: a device that can't be made, or is of a configuration that the board has not. b was initialised only. */

@@ -19,6 +19,9 @@ static const struct fuzz_part *part_at(unsigned n)
     if (n < fuzz_nr_parts)
         return &fuzz_parts[n];
     n -= fuzz_nr_parts;
+    if (n < fuzz_nr_storage_parts)
+        return &fuzz_storage_parts[n];
+    n -= fuzz_nr_storage_parts;
     return n < fuzz_nr_legacy_parts ? &fuzz_legacy_parts[n] : NULL;
 }
 
