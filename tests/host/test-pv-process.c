@@ -175,7 +175,7 @@ static struct player *start_back_ends(void)
 /* libxl asks it what it asks every device model after its start. */
 static void back_ends_answer_the_monitor(void **state)
 {
-    static char chardev[120], got[4096];
+    static char chardev[200], got[4096];
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     const char commands[] =
         "{\"execute\":\"qmp_capabilities\",\"id\":1}\r\n{\"execute\":\"query-chardev\",\"id\":2}\r\n"
