@@ -316,6 +316,21 @@ static void s5_powers_off_and_s3_sleeps(void **state)
     assert_int_equal(b->rig->shutdown, HV_POWEROFF);
 }
 
+/* Its interrupt controllers are reset too; what marks their end in the list has no reset. */
+static void a_board_with_its_own_platform_wakes_up(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct board *b = board_new();
+    b->config.platform = true;
+    assert_int_equal(board_start(b, error), 0);
+    bus_write(&b->machine.ports, 0x21, 1, 0x5a);
+    assert_int_equal(bus_read(&b->machine.ports, 0x21, 1), 0x5a);
+    assert_int_equal(machine_wakeup(&b->machine), 0);
+    assert_int_equal(bus_read(&b->machine.ports, 0x21, 1), 0);
+    assert_int_equal(b->rig->s_state, 0);
+    board_free(b);
+}
+
 static void enable_vga(struct board *b, uint32_t addr, bool on)
 {
     struct pci_bus *pci = &b->machine.pci;
@@ -471,6 +486,7 @@ int main(void)
         cmocka_unit_test(nvme_is_unplugged_by_its_own_bit),
         TEST(every_way_to_reset_says_reboot),
         TEST(s5_powers_off_and_s3_sleeps),
+        cmocka_unit_test(a_board_with_its_own_platform_wakes_up),
         TEST(video_memory_follows_its_bar_lazily),
         TEST(video_memory_left_behind_makes_room),
         TEST(video_memory_never_covers_ram),
