@@ -230,15 +230,16 @@ static void one_platform(struct fuzz_board *b, struct fuzz_in *in)
 
 void fuzz_odd_run(struct fuzz_board *b, struct fuzz_in *in)
 {
-    unsigned n = fuzz_u8(in) % (ARRAY_SIZE(odd_parts) + fuzz_nr_parts + fuzz_nr_legacy_parts + 1);
+    const unsigned nr_odd = ARRAY_SIZE(odd_parts);
+    unsigned n = fuzz_u8(in) % (nr_odd + fuzz_nr_parts + fuzz_nr_legacy_parts + 1);
     variant = fuzz_u8(in);
     fuzz_board_empty(b);
-    if (n < ARRAY_SIZE(odd_parts))
+    if (n < nr_odd)
         one_part(b, &odd_parts[n], in);
-    else if (n - ARRAY_SIZE(odd_parts) < fuzz_nr_parts)
-        one_part(b, &fuzz_parts[n - ARRAY_SIZE(odd_parts)], in);
-    else if (n - ARRAY_SIZE(odd_parts) - fuzz_nr_parts < fuzz_nr_legacy_parts)
-        one_part(b, &fuzz_legacy_parts[n - ARRAY_SIZE(odd_parts) - fuzz_nr_parts], in);
+    else if (n - nr_odd < fuzz_nr_parts)
+        one_part(b, &fuzz_parts[n - nr_odd], in);
+    else if (n - nr_odd - fuzz_nr_parts < fuzz_nr_legacy_parts)
+        one_part(b, &fuzz_legacy_parts[n - nr_odd - fuzz_nr_parts], in);
     else
         one_platform(b, in);
 }
