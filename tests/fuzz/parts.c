@@ -262,7 +262,9 @@ static void dma_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
         fuzz_bug("dma8237: channel %u: %u units at %x", channel, c.units, c.addr);
     if (units & 1) {
         uint8_t buf[1024] = { 0 };
-        (void)dma8237_transfer(b->dev, channel, &b->m.mem, buf, units % (sizeof(buf) + 1));
+        size_t len = units % (sizeof(buf) + 1);
+        if (dma8237_transfer(b->dev, channel, &b->m.mem, buf, len).bytes > len)
+            fuzz_bug("dma8237: channel %u moved more than there is room for", channel);
     } else if (c.ready) {
         (void)dma8237_advance(b->dev, channel, units < c.units ? units : c.units);
     }
