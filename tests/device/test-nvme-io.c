@@ -404,6 +404,7 @@ static void read_only_disk(void **state)
         assert_true(b->final);
     }
     assert_memory_equal(before, b->disk[1]->data, DISK_BYTES);
+    assert_int_equal(b->disk[1]->block.stats.rejected[BLOCK_WRITE], 0); /* it didn't even try */
     struct cmd cmd = io(READ, 9, 1, DATA_AT, 0);
     cmd.nsid = 2;
     assert_int_equal(run(b, 1, cmd), 0);

@@ -185,6 +185,7 @@ static void unplug_is_final(void **state)
 {
     struct bench *b = *state;
     struct cmd write = io(WRITE, 100, 8, DATA_AT, 0);
+    uint16_t status;
     memset(ram(b, DATA_AT), 0x77, PAGE);
     b->disk[0]->hold = true;
     (void)push(b, 1, &write);
@@ -198,6 +199,8 @@ static void unplug_is_final(void **state)
     ring(b, 1);
     rig_settle(b->r);
     nvme_unplug_disks(b->r->dev);
+    assert_true(reap(b, 1, &status) && status == 0);
+    assert_true(reap(b, 1, &status) && status == 0); /* the guest knows that it was done */
     assert_true(b->closed[0] && b->closed[3]);
     assert_int_equal(rig_cfg_read(b->r, DEVFN, 0, 4), 0xffffffff);
     assert_int_equal(rd(b, CSTS), 0xffffffff);

@@ -418,6 +418,9 @@ static void interrupts_by_msix(void **state)
     for (unsigned i = 0; i <= QUEUES; i++)
         program_vector(b, i, false);
     rig_cfg_write(b->r, DEVFN, 0x42, 2, 0x8000);
+    assert_int_equal(create_cq(b, 2, IO_LAST, QUEUES + 1), BAD_VECTOR);
+    rig_settle(b->r);
+    b->r->msis = 0;
     assert_int_equal(create_cq(b, 2, IO_LAST, 5), 0);
     assert_true(b->r->msis == 1 && b->r->msi_data == 0x40);
     assert_int_equal(create_sq(b, 2, IO_LAST, 2), 0);
