@@ -2,21 +2,32 @@
 #include "fuzz.h"
 
 #include <storage/ahci.h>
+#include <storage/nvme.h>
+#include <string.h>
 
-enum { DEVFN_AHCI = PCI_DEVFN(4, 0) };
+enum { DEVFN_AHCI = PCI_DEVFN(4, 0), DEVFN_NVME = PCI_DEVFN(7, 0) };
 
 /* --- AHCI --- */
 
 /*
- * Where the driver of the first state says that its structures are: a page of list and frames per port. An event fills the lists
- * in, with a table per slot that all ports share: another command in each, with two regions for its data.
+ * Where the driver of the first state says that its structures are: a page of list and frames per port. An event fills
+ * the lists in, with a table per slot that all ports share: another command in each, with two regions for its data.
  */
-enum { AHCI_LISTS = 0x40000, AHCI_PAGE = 0x1000, AHCI_FRAMES = 0x800, AHCI_TABLES = 0x48000, AHCI_TABLE = 0x100, AHCI_SLOTS = 32,
-       AHCI_DATA = 0x80000, AHCI_INDEX = 0xc200 };
+enum {
+    AHCI_LISTS = 0x40000,
+    AHCI_PAGE = 0x1000,
+    AHCI_FRAMES = 0x800,
+    AHCI_TABLES = 0x48000,
+    AHCI_TABLE = 0x100,
+    AHCI_SLOTS = 32,
+    AHCI_DATA = 0x80000,
+    AHCI_INDEX = 0xc200
+};
 #define AHCI_BAR UINT64_C(0xe4000000)
 static const struct fuzz_range ahci_ports[] = { { AHCI_INDEX, 32 } };
-static const struct fuzz_range ahci_memory[] = { { AHCI_BAR, 0x30 },          { AHCI_BAR + 0x100, 0x40 }, { AHCI_BAR + 0x180, 0x40 },
-                                                 { AHCI_BAR + 0x200, 0x40 },  { AHCI_BAR + 0x280, 0x40 }, { AHCI_BAR + 0x380, 0x40 },
+static const struct fuzz_range ahci_memory[] = { { AHCI_BAR, 0x30 },         { AHCI_BAR + 0x100, 0x40 },
+                                                 { AHCI_BAR + 0x180, 0x40 }, { AHCI_BAR + 0x200, 0x40 },
+                                                 { AHCI_BAR + 0x280, 0x40 }, { AHCI_BAR + 0x380, 0x40 },
                                                  { AHCI_BAR, 0x1000 } };
 static const uint8_t ahci_functions[] = { DEVFN_AHCI };
 static const char *const ahci_ids[AHCI_PORTS] = { "ahcidisk-0", "ahcidisk-1", "ahcidisk-2", "cd", "none", "empty" };
@@ -25,16 +36,21 @@ static const char *const ahci_ids[AHCI_PORTS] = { "ahcidisk-0", "ahcidisk-1", "a
 static int create_ahci(struct fuzz_board *b, struct device **out)
 {
     static const char drives[AHCI_PORTS + 1] = "dDrc-e";
-    struct ahci_config config = { .id = "ahci", .loop = &b->loop, .mem = &b->m.mem, .hv = b->m.hv, .pci = &b->m.pci,
-                                  .devfn = DEVFN_AHCI };
+    struct ahci_config config = {
+        .id = "ahci", .loop = &b->loop, .mem = &b->m.mem, .hv = b->m.hv, .pci = &b->m.pci, .devfn = DEVFN_AHCI
+    };
     int err = 0;
     for (unsigned i = 0; i < AHCI_PORTS && !err; i++) {
         struct ide_drive_config *d = &config.drives[i];
-        *d = (struct ide_drive_config){ .present = drives[i] != '-', .cdrom = drives[i] == 'c' || drives[i] == 'e',
+        *d = (struct ide_drive_config){ .present = drives[i] != '-',
+                                        .cdrom = drives[i] == 'c' || drives[i] == 'e',
                                         .id = ahci_ids[i] };
         if (d->present && drives[i] != 'e')
-            err = fuzz_disk_open(b, drives[i] == 'D' ? 160 * GIB : d->cdrom ? 4 * MIB : 8 * MIB, drives[i] == 'r' || d->cdrom,
-                                 &d->block);
+            err = fuzz_disk_open(b,
+                                 drives[i] == 'D' ? 160 * GIB
+                                 : d->cdrom       ? 4 * MIB
+                                                  : 8 * MIB,
+                                 drives[i] == 'r' || d->cdrom, &d->block);
         if (d->block)
             d->block->discard = drives[i] != 'D';
     }
@@ -46,7 +62,8 @@ static int create_ahci(struct fuzz_board *b, struct device **out)
 
 static void put_command(struct fuzz_board *b, unsigned slot)
 {
-    static const uint8_t codes[] = { 0x60, 0x61, 0x60, 0x61, 0x25, 0x35, 0x20, 0x30, 0xec, 0xa0, 0x06, 0x2f, 0x42, 0xea, 0x3d, 0xc4 };
+    static const uint8_t codes[] = { 0x60, 0x61, 0x60, 0x61, 0x25, 0x35, 0x20, 0x30,
+                                     0xec, 0xa0, 0x06, 0x2f, 0x42, 0xea, 0x3d, 0xc4 };
     static const uint8_t read_cd[12] = { 0x28, 0, 0, 0, 0, 5, 0, 0, 2 };
     uint8_t table[AHCI_TABLE] = { 0x27, 0x80, codes[slot % ARRAY_SIZE(codes)] }, code = table[2];
     bool queued = code == 0x60 || code == 0x61;
@@ -120,9 +137,123 @@ static void ahci_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
     }
 }
 
+/* --- NVMe --- */
+
+/* Where its queues are, pairs 0 to 2 of 16 entries: NVME_QUEUES + pair * 8 KiB, the completion queue behind the
+ * submission queue. */
+enum {
+    NVME_QUEUES = 0x10000,
+    NVME_PAGE = 0x1000,
+    NVME_LAST = 15,
+    NVME_PAIRS = 3,
+    NVME_LIST = 0x30000,
+    NVME_DATA = 0x40000
+};
+#define NVME_BAR UINT64_C(0xe3000000)
+static const struct fuzz_range nvme_memory[] = { { NVME_BAR, 0x48 },
+                                                 { NVME_BAR + 0x1000, 8 * NVME_PAIRS },
+                                                 { NVME_BAR + 0x1000, 0x210 },
+                                                 { NVME_BAR + 0x2000, 0x60 },
+                                                 { NVME_BAR, 0x4000 } };
+static const uint8_t nvme_functions[] = { DEVFN_NVME };
+
+/* A disk, a read-only one, none, one of large sectors that can't discard. */
+static int create_nvme(struct fuzz_board *b, struct device **out)
+{
+    struct nvme_config config = { .id = "nvme",
+                                  .loop = &b->loop,
+                                  .mem = &b->m.mem,
+                                  .hv = b->m.hv,
+                                  .pci = &b->m.pci,
+                                  .devfn = DEVFN_NVME,
+                                  .serial = "fuzz",
+                                  .io_queues = 4 };
+    int err = 0;
+    for (unsigned i = 0; i < 4 && !err; i++) {
+        if (i != 2)
+            err = fuzz_disk_open(b, 8 * MIB, i == 1, &config.block[i]);
+        if (!err && i == 3)
+            config.block[i]->sector_bytes = NVME_PAGE;
+        else if (!err && i != 2)
+            config.block[i]->discard = true;
+    }
+    if (!err)
+        err = nvme_create(&config, out);
+    b->m.nvme = err ? NULL : *out;
+    return err;
+}
+
+/* What a driver does: all but the queues' memory is as it finds it. */
+static void place_nvme(struct fuzz_board *b)
+{
+    struct bus *memory = &b->m.memory;
+    uint8_t sqe[64] = { 0 };
+    pci_config_write(&b->m.pci, DEVFN_NVME, PCI_BAR0, 4, (uint32_t)NVME_BAR);
+    pci_config_write(&b->m.pci, DEVFN_NVME, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    bus_write(memory, NVME_BAR + 0x24, 4, NVME_LAST | NVME_LAST << 16);
+    bus_write(memory, NVME_BAR + 0x28, 8, NVME_QUEUES);
+    bus_write(memory, NVME_BAR + 0x30, 8, NVME_QUEUES + NVME_PAGE);
+    bus_write(memory, NVME_BAR + 0x14, 4, 0x460001);
+    for (unsigned i = 0; i < 2 * (NVME_PAIRS - 1); i++) {
+        unsigned pair = 1 + i / 2, completion = i % 2 == 0;
+        sqe[0] = completion ? 5 : 1;
+        le64_put(sqe + 24, NVME_QUEUES + (2 * pair + completion) * NVME_PAGE);
+        le32_put(sqe + 40, pair | NVME_LAST << 16);
+        le32_put(sqe + 44, completion ? 3 : 1 | pair << 16);
+        sim_ram_write(b->sim, NVME_QUEUES + i * sizeof(sqe), sqe, sizeof(sqe));
+        bus_write(memory, NVME_BAR + 0x1000, 4, i + 1);
+        fuzz_board_settle(b);
+    }
+    bus_write(memory, NVME_BAR + 0x1004, 4, 2 * (NVME_PAIRS - 1));
+    for (unsigned i = 0; i < 2 * (NVME_PAIRS - 1); i++) { /* as if nothing had been there */
+        memset(sqe, 0, sizeof(sqe));
+        sim_ram_write(b->sim, NVME_QUEUES + i * sizeof(sqe), sqe, sizeof(sqe));
+        sim_ram_write(b->sim, NVME_QUEUES + NVME_PAGE + i * sizeof(sqe), sqe, sizeof(sqe));
+    }
+}
+
+/* A queue full of commands: reads, writes, zeroes, discards and flushes of all namespaces, with a list of scattered
+ * pages. */
+static void put_nvme_commands(struct fuzz_board *b, unsigned pair)
+{
+    static const uint8_t codes[] = { 2, 1, 2, 8, 9, 0, 1, 2 };
+    uint8_t list[256];
+    for (unsigned i = 0; i < sizeof(list) / 8; i++)
+        le64_put(list + (size_t)8 * i, NVME_DATA + (2 * i + 1) * NVME_PAGE);
+    sim_ram_write(b->sim, NVME_LIST, list, sizeof(list));
+    for (unsigned i = 0; i <= NVME_LAST; i++) {
+        uint8_t sqe[64] = { codes[i % ARRAY_SIZE(codes)], [2] = (uint8_t)i };
+        bool discard = sqe[0] == 9;
+        le32_put(sqe + 4, i < 10 ? 1 : i % 5);
+        le64_put(sqe + 24, NVME_DATA + (i % 3) * 0x204);
+        le64_put(sqe + 32, NVME_LIST);
+        le32_put(sqe + 40, discard ? 3 : i * 16);
+        le32_put(sqe + 44, discard ? 4 : 0);
+        le32_put(sqe + 48, i % 4 == 3 ? 0x40000007 : i * 15);
+        sim_ram_write(b->sim, NVME_QUEUES + 2 * pair * NVME_PAGE + i * sizeof(sqe), sqe, sizeof(sqe));
+    }
+}
+
+static void nvme_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
+{
+    b->spoiled |= kind == 0;
+    switch (kind) {
+    case 0: nvme_unplug_disks(b->dev); break;
+    case 1: nvme_drain(b->dev); break;
+    case 2:
+    case 3: put_nvme_commands(b, kind - 1); break;
+    default: (void)nvme_block(b->dev, fuzz_u8(in));
+    }
+}
+
 #define RANGES(table) (table), ARRAY_SIZE(table)
 
 const struct fuzz_part fuzz_storage_parts[] = {
-    { "ahci", create_ahci, place_ahci, ahci_event, { RANGES(ahci_ports), RANGES(ahci_memory), RANGES(ahci_functions) } },
+    { "ahci",
+      create_ahci,
+      place_ahci,
+      ahci_event,
+      { RANGES(ahci_ports), RANGES(ahci_memory), RANGES(ahci_functions) } },
+    { "nvme", create_nvme, place_nvme, nvme_event, { NULL, 0, RANGES(nvme_memory), RANGES(nvme_functions) } },
 };
 const unsigned fuzz_nr_storage_parts = ARRAY_SIZE(fuzz_storage_parts);
