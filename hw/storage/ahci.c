@@ -160,8 +160,12 @@ void ahci_abandon(struct ahci_port *p)
 void ahci_send_signature(struct ahci_port *p)
 {
     const struct ide_regs *r = &ahci_drive(p)->regs;
-    if (!p->owe_signature || !(p->cmd_reg & PXCMD_FRE) || (p->sctl & PXSCTL_DET) || ahci_has_orphans(p))
+    if (!p->owe_signature || !(p->cmd_reg & PXCMD_FRE) || (p->sctl & PXSCTL_DET))
         return;
+    if (ahci_has_orphans(p)) {
+        p->tfd = ST_BSY; /* the drive is there, and not ready yet */
+        return;
+    }
     p->owe_signature = false;
     p->sig = (uint32_t)r->high << 24 | (uint32_t)r->mid << 16 | (uint32_t)r->low << 8 | r->count;
     ahci_post_d2h(p, false);

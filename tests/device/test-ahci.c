@@ -325,7 +325,7 @@ static void comreset(void **state)
     px_write(b, 0, CMD, FRE);
     px_write(b, 0, SCTL, 0x301);
     px_write(b, 0, SCTL, 0x300);
-    assert_int_equal(px(b, 0, TFD), 0x7f);
+    assert_int_equal(px(b, 0, TFD), BSY);
     assert_int_equal(px(b, 0, SIG), 0xffffffff);
     assert_int_equal(px(b, 0, CMD) & CR, CR);
     rig_disk_release(b->disk[0]);
