@@ -231,15 +231,17 @@ static void one_platform(struct fuzz_board *b, struct fuzz_in *in)
 void fuzz_odd_run(struct fuzz_board *b, struct fuzz_in *in)
 {
     const unsigned nr_odd = ARRAY_SIZE(odd_parts);
-    unsigned n = fuzz_u8(in) % (nr_odd + fuzz_nr_parts + fuzz_nr_legacy_parts + 1);
+    unsigned n = fuzz_u8(in) % (nr_odd + fuzz_nr_parts + fuzz_nr_legacy_parts + 1 + fuzz_nr_storage_parts);
     variant = fuzz_u8(in);
     fuzz_board_empty(b);
     if (n < nr_odd)
         one_part(b, &odd_parts[n], in);
-    else if (n - nr_odd < fuzz_nr_parts)
-        one_part(b, &fuzz_parts[n - nr_odd], in);
-    else if (n - nr_odd - fuzz_nr_parts < fuzz_nr_legacy_parts)
-        one_part(b, &fuzz_legacy_parts[n - nr_odd - fuzz_nr_parts], in);
-    else
+    else if ((n -= nr_odd) < fuzz_nr_parts)
+        one_part(b, &fuzz_parts[n], in);
+    else if ((n -= fuzz_nr_parts) < fuzz_nr_legacy_parts)
+        one_part(b, &fuzz_legacy_parts[n], in);
+    else if ((n -= fuzz_nr_legacy_parts) == 0)
         one_platform(b, in);
+    else
+        one_part(b, &fuzz_storage_parts[n - 1], in);
 }
