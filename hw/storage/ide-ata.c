@@ -248,6 +248,7 @@ void ata_parameters(struct ide_drive *d)
 {
     struct ide_channel *c = d->chan;
     c->x.pos = 0;
+    c->x.end = c->x.filled; /* a snapshot is refused with a position behind the end */
     if (c->x.command == CMD_DATA_SET)
         ata_trim_next(c, 0);
     else

@@ -415,7 +415,9 @@ int atapi_restored(const struct ide_drive *d)
 static void release_medium(struct ide_drive *d)
 {
     struct ide_channel *c = d->chan;
-    bool at_work = ide_active(c) == d && (c->io != IO_NONE || c->x.left > 0);
+    /* Also when all is in the buffer that the guest will take: no snapshot has a reading command without a medium. */
+    bool reading = c->x.phase != PHASE_IDLE && c->x.step == STEP_READ;
+    bool at_work = ide_active(c) == d && (c->io != IO_NONE || reading);
     bool resetting = at_work && (c->io == IO_ORPHAN || c->due != DUE_NONE);
     if (at_work)
         ide_abandon(c);

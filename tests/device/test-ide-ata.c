@@ -630,6 +630,9 @@ static void trim(void **state)
     assert_true(b->disk[0]->block.stats.ops[BLOCK_DISCARD] == 3);
     assert_int_equal(b->disk[0]->data[100 * 512 + 9] | b->disk[0]->data[301 * 512 + 9], 0);
     assert_int_equal(in8(b, BM + 2), 0x64);
+    rig_save(b->r);
+    assert_int_equal(rig_restore(b->r), 0);
+    rig_cfg_write(b->r, DEVFN, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
     le64_put(ram + 512, UINT64_C(2) << 48 | (SECTORS - 1));
     bm_setup(b, BM);
     out8(b, PRIMARY + ERROR, 1);

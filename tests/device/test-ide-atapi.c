@@ -578,6 +578,20 @@ static void eject_during_a_read(void **state)
     }
 }
 
+/* The same when the drive has read all and the guest hasn't taken it: a snapshot of that must be restorable. */
+static void eject_with_data_buffered(void **state)
+{
+    struct bench *b = *state;
+    static const uint8_t cdb[12] = { 0x28, 0, 0, 0, 0, 9, 0, 0, 1 };
+    packet(b, SECONDARY, 0, cdb, 2048, false);
+    assert_int_equal(wait_ready(b, SECONDARY), READY | DRQ);
+    assert_int_equal(bench_eject(b, ID, true), 0);
+    assert_int_equal(in8(b, SECONDARY + STATUS), READY | ERR);
+    rig_save(b->r);
+    assert_int_equal(rig_restore(b->r), 0);
+    assert_int_equal(why(b), NOT_READY_OPEN);
+}
+
 static void unreadable_sector(void **state)
 {
     struct bench *b = *state;
@@ -704,6 +718,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tray_lock, cd, bench_teardown),
         cmocka_unit_test_setup_teardown(medium_change, cd, bench_teardown),
         cmocka_unit_test_setup_teardown(eject_during_a_read, cd, bench_teardown),
+        cmocka_unit_test_setup_teardown(eject_with_data_buffered, cd, bench_teardown),
         cmocka_unit_test_setup_teardown(unreadable_sector, cd, bench_teardown),
         cmocka_unit_test_setup_teardown(reading_ahead, cd, bench_teardown),
         cmocka_unit_test_setup_teardown(two_drives_in_turn, two_cds, bench_teardown),

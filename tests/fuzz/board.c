@@ -209,6 +209,7 @@ void fuzz_board_poke(struct fuzz_board *b, struct fuzz_in *in, bool fields)
     reset(dev);
     record.pos = 0;
     if (snapshot_restore_device(dev, &record, NULL) == 0) {
+        quiesce(b);
         save(dev, &record); /* must be readable in full */
         reset(dev);
         must_restore(dev, &record);
