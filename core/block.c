@@ -121,6 +121,16 @@ void block_submit(struct block *block, struct block_req *req)
     task_post(&block->reject_task);
 }
 
+bool block_grew(struct block *block)
+{
+    uint64_t size = block->ops->measure ? block->ops->measure(block) : 0;
+    size -= size % block->sector_bytes;
+    if (size <= block->size_bytes)
+        return false;
+    block->size_bytes = size;
+    return true;
+}
+
 void block_drain(struct block *block)
 {
     bool was = block->draining;

@@ -15,73 +15,25 @@
 #include <time.h>
 #include <unistd.h>
 
-/*
- * Image locks, one byte a claim, where QEMU and its tools have them: LOCK_DOES + n says "I do n to the image",
- * LOCK_FORBIDS + n "nobody else may". Held as open-file-description read locks, and tested with a write lock that is
- * never taken.
- */
-enum { LOCK_DOES = 100, LOCK_FORBIDS = 200, IMAGE_READ = 0, IMAGE_WRITE = 1, IMAGE_RESIZE = 3 };
 /* The device model of the guest's last boot gets SIGHUP, and nobody waits until it has flushed and gone. */
 enum { LOCK_TRIES = 25 };
 #define LOCK_RETRY_NS (40 * NS_PER_MS)
-
-static const uint8_t writer_claims[] = { LOCK_DOES + IMAGE_READ, LOCK_DOES + IMAGE_WRITE, LOCK_FORBIDS + IMAGE_WRITE,
-                                         LOCK_FORBIDS + IMAGE_RESIZE };
-static const uint8_t writer_conflicts[] = { LOCK_DOES + IMAGE_WRITE, LOCK_DOES + IMAGE_RESIZE,
-                                            LOCK_FORBIDS + IMAGE_READ, LOCK_FORBIDS + IMAGE_WRITE };
-static const uint8_t reader_claims[] = { LOCK_DOES + IMAGE_READ };
-static const uint8_t reader_conflicts[] = { LOCK_FORBIDS + IMAGE_READ };
-
-static void unlock_image(int fd)
-{
-    struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_DOES, .l_len = 2 * LOCK_DOES };
-    (void)fcntl(fd, F_OFD_SETLK, &lock);
-}
-
-static bool taken_by_other(int fd, const uint8_t *bytes, size_t nr)
-{
-    for (size_t i = 0; i < nr; i++) {
-        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = bytes[i], .l_len = 1 };
-        if (fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK)
-            return true;
-    }
-    return false;
-}
-
-/* 0, -EBUSY, or another -errno if there are no locks here (the file system, a limit). */
-static int lock_image(int fd, bool read_only)
-{
-    const uint8_t *claims = read_only ? reader_claims : writer_claims;
-    const uint8_t *conflicts = read_only ? reader_conflicts : writer_conflicts;
-    size_t nr_claims = read_only ? sizeof(reader_claims) : sizeof(writer_claims);
-    size_t nr_conflicts = read_only ? sizeof(reader_conflicts) : sizeof(writer_conflicts);
-    for (size_t i = 0; i < nr_claims; i++) {
-        struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = claims[i], .l_len = 1 };
-        if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-            int err = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
-            unlock_image(fd);
-            return err;
-        }
-    }
-    if (!taken_by_other(fd, conflicts, nr_conflicts))
-        return 0;
-    unlock_image(fd);
-    return -EBUSY;
-}
 
 static int claim(struct block_file *f, const struct block_open *open, const char *name)
 {
     if (!open->lock)
         return 0;
-    int err = lock_image(f->fd, open->read_only);
+    int err = block_lock(f->fd, open->read_only);
     for (int i = 1; err == -EBUSY && i < LOCK_TRIES; i++) {
         (void)nanosleep(&(struct timespec){ .tv_nsec = LOCK_RETRY_NS }, NULL);
-        err = lock_image(f->fd, open->read_only);
+        err = block_lock(f->fd, open->read_only);
     }
     f->locked = err == 0;
     if (err == -EBUSY) {
-        log_print(open->log, LOG_ERROR, "block", "%s: another process has it open for writing (image lock); not opened",
-                  name);
+        char holder[64];
+        block_lock_holder(f->fd, holder);
+        log_print(open->log, LOG_ERROR, "block", "%s: %s has it open for writing (image lock); not opened", name,
+                  holder);
         return err;
     }
     if (err)
@@ -89,22 +41,29 @@ static int claim(struct block_file *f, const struct block_open *open, const char
     return 0;
 }
 
+int block_image_size(const struct block_file *f, uint64_t *size)
+{
+    struct stat st;
+    if (!f->regular)
+        return ioctl(f->fd, BLKGETSIZE64, size) == 0 ? 0 : -errno;
+    if (fstat(f->fd, &st) != 0)
+        return -errno;
+    *size = (uint64_t)st.st_size;
+    return 0;
+}
+
 /* What kind it is and how long. */
 static int measure(struct block_file *f, uint64_t *size)
 {
     struct stat st;
+    struct statfs fs;
     if (fstat(f->fd, &st) != 0)
         return -errno;
     f->regular = S_ISREG(st.st_mode);
-    if (f->regular) {
-        struct statfs fs;
-        f->in_ram = fstatfs(f->fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
-        *size = (uint64_t)st.st_size;
-        return 0;
-    }
-    if (!S_ISBLK(st.st_mode))
+    if (!f->regular && !S_ISBLK(st.st_mode))
         return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-    return ioctl(f->fd, BLKGETSIZE64, size) == 0 ? 0 : -errno;
+    f->in_ram = f->regular && fstatfs(f->fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+    return block_image_size(f, size);
 }
 
 /* The smallest unit that O_DIRECT takes here; 0: none. */
@@ -220,6 +179,6 @@ out_close:
 void block_image_close(struct block_file *f)
 {
     if (f->locked)
-        unlock_image(f->fd); /* whoever passed the descriptor may still hold a copy */
+        block_unlock(f->fd); /* whoever passed the descriptor may still hold a copy */
     close(f->fd);
 }

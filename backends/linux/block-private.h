@@ -80,6 +80,14 @@ struct block_file {
  */
 int block_image_open(struct block_file *f, const struct block_open *open, uint64_t *size) WARN_UNUSED;
 void block_image_close(struct block_file *f);
+/* How long it is now, bytes. 0 or -errno. */
+int block_image_size(const struct block_file *f, uint64_t *size) WARN_UNUSED;
+
+/* block-lock.c: 0, -EBUSY, or another -errno if there are no locks here (the file system, a limit). */
+int block_lock(int fd, bool read_only) WARN_UNUSED;
+void block_unlock(int fd);
+/* Words for who has the image of fd locked, as far as /proc shows it. */
+void block_lock_holder(int fd, char holder[64]);
 
 /* block-bounce.c: whether req needs the bounce buffer; its next piece; what follows from its end (true: req is finished
  * with *err). */

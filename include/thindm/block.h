@@ -73,6 +73,8 @@ struct block_ops {
     void (*drain)(struct block *block);
     /* Drains, releases the image, frees. */
     void (*close)(struct block *block);
+    /* How long the medium is now, bytes. NULL: it doesn't change. */
+    uint64_t (*measure)(struct block *block);
 };
 
 /* Embedded by the back end. */
@@ -105,6 +107,8 @@ void block_done(struct block_req *req, int err);
  * without block->discard), from the loop too. Transfers of no bytes end well without the back end.
  */
 void block_submit(struct block *block, struct block_req *req);
+/* Ask how long the medium is now. True: it grew, and size_bytes with it; one that shrank keeps its size and is zeros there. */
+bool block_grew(struct block *block);
 void block_drain(struct block *block);
 /* Drains and frees; block may be NULL. */
 void block_close(struct block *block);

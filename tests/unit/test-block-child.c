@@ -276,6 +276,17 @@ static void two_writers_are_refused(void **state)
     assert_int_equal(open_image(b, (struct block_open){ 0 }), 0);
 }
 
+/* A raw disk of ours against QEMU's own tools. */
+static void stock_tools_see_our_lock(void **state)
+{
+    struct bench *b = *state;
+    create(b, "raw");
+    assert_int_equal(open_image(b, (struct block_open){ .format = "raw" }), 0);
+    assert_int_not_equal(tool("resize", "-fraw", b->file, "8M", NULL), 0);
+    close_image(b);
+    assert_int_equal(tool("resize", "-fraw", b->file, "8M", NULL), 0);
+}
+
 static void a_helper_that_dies_is_replaced_once(void **state)
 {
     struct bench *b = *state;
@@ -338,6 +349,7 @@ int main(void)
         TEST(the_helper_is_confined),
         TEST(backing_files_come_from_the_same_folder),
         TEST(two_writers_are_refused),
+        TEST(stock_tools_see_our_lock),
         TEST(a_helper_that_dies_is_replaced_once),
         TEST(unflushed_data_of_a_dead_helper_are_not_hidden),
         TEST(discarded_space_is_given_back),

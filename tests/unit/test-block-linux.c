@@ -3,13 +3,14 @@
 #include "linux-world.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 
 enum { IMAGE_BYTES = 1 << 20, SECTOR = 512, NR_REQS = 200 };
 
@@ -511,7 +512,7 @@ static void second_writer_is_refused(void **state)
     assert_int_equal(open_image(b, writer), 0);
     assert_int_equal(open_image(&second, writer), -EBUSY);
     assert_int_equal(b->w->lines, 1);
-    assert_non_null(strstr(b->w->line, "open for writing"));
+    assert_non_null(strstr(b->w->line, "another disk of this guest has it open for writing"));
     assert_int_equal(open_image(&second, reader), 0);
     block_close(second.block);
     assert_int_equal(open_image(&second, (struct block_open){ 0 }), 0); /* without a lock it is the caller's matter */
@@ -541,6 +542,53 @@ static void locks_are_seen_by_other_tools(void **state)
     assert_true(try_lock(fd, F_OFD_SETLK, F_RDLCK, 101) == F_RDLCK);
     assert_int_equal(open_image(b, (struct block_open){ .lock = true }), -EBUSY);
     close(fd);
+}
+
+/* The line says who has it. */
+static void the_holder_of_a_lock_is_named(void **state)
+{
+    struct bench *b = *state;
+    int ready[2];
+    char c, who[64];
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(world_path(b->w, "image"), O_RDWR | O_CLOEXEC);
+        c = (char)try_lock(fd, F_OFD_SETLK, F_RDLCK, 101);
+        (void)!write(ready[1], &c, 1);
+        (void)pause();
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    assert_int_equal(open_image(b, (struct block_open){ .lock = true }), -EBUSY);
+    (void)snprintf(who, sizeof(who), "process %d (test-block", (int)pid);
+    assert_non_null(strstr(b->w->line, who));
+    (void)kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+/* An operator made the volume larger: who asks finds out, and the new end can be used. */
+static void an_image_may_grow(void **state)
+{
+    struct bench *b = *state;
+    static const enum block_cache caches[] = { BLOCK_WRITEBACK, BLOCK_NONE };
+    for (size_t i = 0; i < ARRAY_SIZE(caches); i++) {
+        assert_int_equal(truncate(world_path(b->w, "image"), IMAGE_BYTES), 0);
+        assert_int_equal(open_image(b, (struct block_open){ .cache = caches[i] }), 0);
+        assert_false(block_grew(b->block));
+        assert_int_equal(transfer(b, BLOCK_WRITE, IMAGE_BYTES, b->mem, SECTOR), -EINVAL);
+        assert_int_equal(truncate(b->w->path, IMAGE_BYTES + 2 * 4096 + 100), 0);
+        assert_true(block_grew(b->block));
+        assert_int_equal(b->block->size_bytes, IMAGE_BYTES + 2 * 4096);
+        assert_int_equal(transfer(b, BLOCK_WRITE, IMAGE_BYTES + 4096, b->mem, 4096), 0);
+        assert_int_equal(truncate(b->w->path, IMAGE_BYTES), 0);
+        assert_false(block_grew(b->block));
+        assert_int_equal(b->block->size_bytes, IMAGE_BYTES + 2 * 4096);
+        block_close(b->block);
+        b->block = NULL;
+    }
 }
 
 /* The last boot's device model is still flushing when this one starts: it gets a moment. */
@@ -654,6 +702,7 @@ int main(void)
         OPEN_TEST(what_is_no_image_is_refused),   OPEN_TEST(descriptors_are_taken_if_they_fit),
         OPEN_TEST(odd_sizes_are_rounded_down),    OPEN_TEST(second_writer_is_refused),
         OPEN_TEST(locks_are_seen_by_other_tools), OPEN_TEST(a_lock_that_goes_away_is_waited_for),
+        OPEN_TEST(the_holder_of_a_lock_is_named), OPEN_TEST(an_image_may_grow),
         OPEN_TEST(no_ring_means_plain_calls),     OPEN_TEST(full_disk_is_an_error),
     };
     int failed = 0;
