@@ -54,13 +54,13 @@ static void failed(struct nbd_disk *d)
     if (was_up &&
         d->proven) { /* else it is the same trouble still: a request that no connection survives must fail one day */
         d->down_ns = now;
-        d->backoff_ns = 0;
+        d->backoff_ns = now - d->up_ns >= NS_PER_S ? 0 : RETRY_MIN_NS;
     }
     d->proven = false;
     if (was_up) {
         d->lost = d->lost || (d->child && d->dirty); /* what it had not written yet is gone with it */
-        log_print(d->all->log, LOG_WARN, "block", "%s: connection lost: %s; trying to get it back%s", d->target.name,
-                  d->why, d->lost ? ", but what was written since the last flush may be lost" : "");
+        log_limited(d->all->log, LOG_WARN, &d->log_rate, "block", "%s: connection lost: %s; trying to get it back%s",
+                    d->target.name, d->why, d->lost ? ", but what was written since the last flush may be lost" : "");
     } else if (d->target.nr_addrs > 0) {
         d->addr = (d->addr + 1) % d->target.nr_addrs;
     }
@@ -180,13 +180,13 @@ static void established(struct nbd_disk *d)
     if (!d->opened)
         d->block.size_bytes = (uint64_t)size & ~((uint64_t)unit - 1);
     else
-        log_print(d->all->log, LOG_INFO, "block", "%s: connection is back after %" PRIu64 " ms", d->target.name,
-                  (nbd_now_ns() - d->down_ns) / NS_PER_MS);
+        log_limited(d->all->log, LOG_INFO, &d->log_rate, "block", "%s: connection is back after %" PRIu64 " ms",
+                    d->target.name, (nbd_now_ns() - d->down_ns) / NS_PER_MS);
     d->state = NBD_UP;
     d->proven = d->proven || !d->opened;
     d->opened = true;
     d->given_up = false;
-    d->progress_ns = nbd_now_ns();
+    d->progress_ns = d->up_ns = nbd_now_ns();
 }
 
 void nbd_link_event(struct nbd_disk *d, uint32_t events)
@@ -214,9 +214,10 @@ static bool confined(const struct nbd_disk *d)
 static void give_up(struct nbd_disk *d)
 {
     d->given_up = true;
-    log_print(d->all->log, LOG_ERROR, "block", "%s: no connection: %s%s; the guest gets errors%s", d->target.name,
-              d->why, confined(d) ? " (-sandbox, -chroot and -runas don't let a lost one be replaced)" : "",
-              d->finished ? "" : " until it is back");
+    log_limited(d->all->log, LOG_ERROR, &d->log_rate, "block", "%s: no connection: %s%s; the guest gets errors%s",
+                d->target.name, d->why,
+                confined(d) ? " (-sandbox, -chroot and -runas don't let a lost one be replaced)" : "",
+                d->finished ? "" : " until it is back");
     nbd_slots_fail(d);
 }
 

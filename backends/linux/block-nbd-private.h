@@ -66,11 +66,11 @@ struct nbd_slot {
     struct nbd_disk *disk;
     struct block_req *req; /* NULL: free */
     struct block_piece piece;
-    bool sent, answered; /* libnbd has it; and is done with it */
-    int err;             /* the answer, -errno */
-    bool bounced;        /* the piece's memory is bounce */
-    bool filled;         /* the window of a write to parts of blocks was read */
-    uint8_t *bounce;     /* NBD_BOUNCE_BYTES, NULL until needed */
+    bool answered;   /* libnbd is done with it */
+    int err;         /* the answer, -errno */
+    bool bounced;    /* the piece's memory is bounce */
+    bool filled;     /* the window of a write to parts of blocks was read */
+    uint8_t *bounce; /* NBD_BOUNCE_BYTES, NULL until needed */
 };
 
 enum nbd_state { NBD_DOWN, NBD_CONNECTING, NBD_UP };
@@ -94,6 +94,8 @@ struct nbd_disk {
     bool finished; /* no further attempt makes sense */
     char why[200]; /* why it is not UP */
     unsigned addr; /* the next one to try, or the one that works */
+    struct log_rate log_rate;
+    uint64_t up_ns;
     uint64_t down_ns, retry_ns, backoff_ns, connect_ns,
         progress_ns; /* on the monotonic clock: since, at, how long, until, last */
     /* What the export is. */

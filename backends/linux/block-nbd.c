@@ -142,7 +142,6 @@ static void issue(struct nbd_slot *slot)
     uint32_t fua = safe_writes(d) && d->can_fua ? LIBNBD_CMD_FLAG_FUA : 0;
     int64_t cookie = -1;
     slot->answered = false;
-    slot->sent = true;
     if (d->begun == 1)
         d->progress_ns = nbd_now_ns(); /* it was idle */
     switch (p->kind) {
@@ -161,7 +160,7 @@ static void issue(struct nbd_slot *slot)
 static void go_on(struct nbd_slot *slot)
 {
     int err;
-    slot->sent = slot->answered = false;
+    slot->answered = false;
     if (next_piece(slot, &err))
         issue(slot);
     else

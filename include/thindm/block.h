@@ -1,6 +1,6 @@
 /*
- * Disks and CD images. Requests are caller-owned and intrusive; each block_submit() gives exactly one done(), from the loop or inside
- * block_drain()/block_close(), never inside block_submit(); done() may submit, never close.
+ * Disks and CD images. Requests are caller-owned and intrusive; each block_submit() gives exactly one done(), from the
+ * loop or inside block_drain()/block_close(), never inside block_submit(); done() may submit, never close.
  */
 #ifndef THINDM_BLOCK_H
 #define THINDM_BLOCK_H
@@ -15,8 +15,8 @@ enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_NR_OP
 
 struct block_req {
     enum block_op op;
-    uint64_t offset, len;   /* bytes; multiples of the sector size; for FLUSH 0. READ, WRITE: len is the sum of vec */
-    const struct vec *vec;  /* READ, WRITE: stay valid until done() */
+    uint64_t offset, len;  /* bytes; multiples of the sector size; for FLUSH 0. READ, WRITE: len is the sum of vec */
+    const struct vec *vec; /* READ, WRITE: stay valid until done() */
     size_t nvec;
     /* 0 or -errno (-EIO, -ENOSPC, -ECANCELED ...). */
     void (*done)(struct block_req *req, int err);
@@ -52,8 +52,8 @@ struct block_error {
 /* What the disks of a machine share about errors; zeroed but for told and opaque. It must outlive them. */
 struct block_errors {
     /*
-     * From the loop, a drain or a close; it must not call the block. REPORT and IGNORE: at most one a second and disk. STOP: the
-     * request waits for block_errors_retry(), and so do later ones that fail.
+     * From the loop, a drain or a close; it must not call the block. REPORT and IGNORE: at most one a second and disk.
+     * STOP: the request waits for block_errors_retry(), and so do later ones that fail.
      */
     void (*told)(void *opaque, const struct block_error *error);
     void *opaque;
@@ -85,21 +85,24 @@ struct block {
     uint32_t sector_bytes; /* alignment the back end needs: 512 or 4096 */
     bool read_only, discard;
     struct block_stats stats;
-    unsigned in_flight;         /* submitted and not yet done() */
-    struct block_req *rejected; /* refused by the checks (result says why), oldest first; done() comes from reject_task */
+    unsigned in_flight; /* submitted and not yet done() */
+    struct block_req
+        *rejected; /* refused by the checks (result says why), oldest first; done() comes from reject_task */
     struct task reject_task;
     struct block_policy policy;
-    struct block_req *held;       /* failed, wait for block_errors_retry(), oldest first */
-    struct block *next_stopped;   /* in policy.errors, while held */
-    bool draining;                /* errors are the device's now, whatever the policy says */
-    uint64_t told_ns;             /* when an error was told last; 0: never */
-    struct trace *trace; /* NULL: nobody records or replays */
+    struct block_req *held;      /* failed, wait for block_errors_retry(), oldest first */
+    struct block *next_stopped;  /* in policy.errors, while held */
+    bool draining;               /* errors are the device's now, whatever the policy says */
+    uint64_t told_ns;            /* when an error was told last; 0: never */
+    struct trace *trace;         /* NULL: nobody records or replays */
     uint32_t trace_id, trace_nr; /* our number there, and of the last request */
 };
 
 /* For back ends: fill in the common part. size_bytes is rounded down to whole sectors. */
-void block_init(struct block *block, const struct block_ops *ops, struct loop *loop, uint64_t size_bytes, uint32_t sector_bytes);
-/* For back ends: a submitted request ended with 0 or -errno; counts it and calls done(). From the loop, drain or close. */
+void block_init(struct block *block, const struct block_ops *ops, struct loop *loop, uint64_t size_bytes,
+                uint32_t sector_bytes);
+/* For back ends: a submitted request ended with 0 or -errno; counts it and calls done(). From the loop, drain or close.
+ */
 void block_done(struct block_req *req, int err);
 
 /*
@@ -107,14 +110,15 @@ void block_done(struct block_req *req, int err);
  * without block->discard), from the loop too. Transfers of no bytes end well without the back end.
  */
 void block_submit(struct block *block, struct block_req *req);
-/* Ask how long the medium is now. True: it grew, and size_bytes with it; one that shrank keeps its size and is zeros there. */
+/* Ask how long the medium is now. True: it grew, and size_bytes with it; one that shrank keeps its size and is zeros
+ * there. */
 bool block_grew(struct block *block);
 void block_drain(struct block *block);
 /* Drains and frees; block may be NULL. */
 void block_close(struct block *block);
 /*
- * How errors of the back end are dealt with from now on; before: all are reported. While a drain waits, what was held is tried again, and
- * errors are reported whatever the policy says.
+ * How errors of the back end are dealt with from now on; before: all are reported. While a drain waits, what was held
+ * is tried again, and errors are reported whatever the policy says.
  */
 void block_set_policy(struct block *block, const struct block_policy *policy);
 /* Try again what was held, of all disks (QMP cont). */
@@ -137,9 +141,9 @@ struct block_open {
     const char *path; /* or NULL with fd >= 0, which is taken on success */
     int fd;
     /*
-     * NULL, "raw", "file", "host_device", "host_cdrom": the bytes of the file are those of the disk. Other names: an image format, which is
-     * never guessed. path may name an NBD server, whose disk is raw: nbd:unix:PATH[:exportname=E], nbd:HOST:PORT[:exportname=E], nbd://HOST[:PORT]/E,
-     * nbd+unix:///E?socket=PATH.
+     * NULL, "raw", "file", "host_device", "host_cdrom": the bytes of the file are those of the disk. Other names: an
+     * image format, which is never guessed. path may name an NBD server, whose disk is raw:
+     * nbd:unix:PATH[:exportname=E], nbd:HOST:PORT[:exportname=E], nbd://HOST[:PORT]/E, nbd+unix:///E?socket=PATH.
      */
     const char *format;
     enum block_cache cache;

@@ -257,9 +257,14 @@ static void backing_files_come_from_the_same_folder(void **state)
     assert_int_equal(transfer(b, BLOCK_READ, 0, b->mem, IMAGE_BYTES), 0);
     assert_memory_equal(b->mem, b->image, IMAGE_BYTES);
     close_image(b);
-    assert_int_equal(tool("rebase", "-u", "-b/etc/hostname", "-Fraw", b->file), 0);
-    assert_int_not_equal(open_image(b, (struct block_open){ 0 }), 0);
-    assert_non_null(strstr(b->w->line, "/etc/hostname"));
+    static const char *const elsewhere[] = { "-b/etc/hostname",
+                                             "-bjson:{\"driver\":\"file\",\"filename\":\"/etc/hostname\"}",
+                                             "-bnbd://127.0.0.1/", "-b/dev/zero", "-b/proc/self/mem" };
+    for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+        assert_int_equal(tool("rebase", "-u", elsewhere[i], "-Fraw", b->file), 0);
+        assert_int_not_equal(open_image(b, (struct block_open){ 0 }), 0);
+        assert_non_null(strstr(b->w->line, "not opened"));
+    }
 }
 
 static void two_writers_are_refused(void **state)
