@@ -362,8 +362,7 @@ static unsigned next_slot(const struct ahci_port *p)
 void ahci_port_run(void *opaque)
 {
     struct ahci_port *p = opaque;
-    for (unsigned i = 0; i < ahci_nr_transfers(p); i++)
-        ahci_xfer_resume(&p->xfer[i]);
+    ahci_resume(p);
     ahci_queue_report(p);
     for (unsigned budget = AHCI_SLOTS; budget > 0 && can_issue(p); budget--)
         issue(p, next_slot(p));

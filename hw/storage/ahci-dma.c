@@ -15,6 +15,13 @@
 enum { PRD_BYTES = 16, PRD_COUNT = 0x3fffff };
 #define PIECE_UNITS UINT32_C(0x4000) /* 8 MiB of the smaller sectors */
 
+static void set_state(struct ahci_xfer *x, enum ahci_state state)
+{
+    x->port->in_state[x->state]--;
+    x->state = (uint8_t)state;
+    x->port->in_state[state]++;
+}
+
 static enum ahci_result load(struct ahci_port *p, struct ahci_prd *prd)
 {
     uint8_t entry[PRD_BYTES];
@@ -87,10 +94,8 @@ static void release(struct ahci_xfer *x)
         unpin_one(x, i, x->req.op == BLOCK_READ ? x->vec[i].len : 0);
     x->nr_pins = 0;
     for (unsigned i = 0; i < AHCI_PORTS; i++) {
-        for (unsigned t = 0; t < ahci_nr_transfers(&s->port[i]); t++) {
-            if (s->port[i].xfer[t].state == XFER_WAITING)
-                task_post(&s->port[i].task);
-        }
+        if (s->port[i].in_state[XFER_WAITING] > 0)
+            task_post(&s->port[i].task);
     }
 }
 
@@ -151,7 +156,7 @@ static enum ahci_result gather(struct ahci_xfer *x, uint32_t want, uint32_t unit
 
 static void end(struct ahci_xfer *x, enum ahci_result result)
 {
-    x->state = XFER_IDLE;
+    set_state(x, XFER_IDLE);
     if (x->queued)
         ahci_queue_ended(x, result);
     else
@@ -164,7 +169,7 @@ static void submit(struct ahci_xfer *x, enum block_op op, uint32_t units)
 {
     struct ide_drive *d = ahci_drive(x->port);
     uint32_t bytes = ide_sector_bytes(d);
-    x->state = XFER_FLYING;
+    set_state(x, XFER_FLYING);
     x->units = units;
     x->req.op = op;
     x->req.offset = op == BLOCK_FLUSH ? 0 : x->lba * bytes;
@@ -182,7 +187,7 @@ static void bounce(struct ahci_xfer *x)
 {
     struct ahci_port *p = x->port;
     if (p->bouncing) {
-        x->state = XFER_WAITING;
+        set_state(x, XFER_WAITING);
         return;
     }
     uint32_t units = AHCI_BOUNCE_BYTES / x->host_bytes;
@@ -225,7 +230,7 @@ static void piece(struct ahci_xfer *x)
         x->req.nvec = x->nr_pins;
         submit(x, x->write ? BLOCK_WRITE : BLOCK_READ, got / unit);
     } else if (result == AHCI_CROWDED && s->buckets > 0) {
-        x->state = XFER_WAITING;
+        set_state(x, XFER_WAITING);
     } else if (result == AHCI_FULL || result == AHCI_CROWDED) {
         bounce(x);
     } else {
@@ -257,7 +262,7 @@ static void request_done(struct block_req *req, int err)
     struct ahci_xfer *x = req->opaque;
     struct ahci_port *p = x->port;
     bool orphan = x->state == XFER_ORPHAN;
-    x->state = XFER_IDLE;
+    set_state(x, XFER_IDLE);
     x->err = err;
     if (p->bouncing == x)
         p->bouncing = NULL; /* until somebody submits, what is in the buffer stays */
@@ -293,16 +298,21 @@ void ahci_xfer_start(struct ahci_xfer *x)
     piece(x);
 }
 
-void ahci_xfer_resume(struct ahci_xfer *x)
+void ahci_resume(struct ahci_port *p)
 {
-    if (x->state == XFER_WAITING)
-        piece(x);
+    unsigned waiting = p->in_state[XFER_WAITING];
+    for (unsigned i = 0; waiting > 0 && i < AHCI_TRANSFERS; i++) {
+        if (p->xfer[i].state != XFER_WAITING)
+            continue;
+        waiting--;
+        piece(&p->xfer[i]); /* it may wait again */
+    }
 }
 
 void ahci_xfer_orphan(struct ahci_xfer *x)
 {
     if (x->state == XFER_WAITING)
-        x->state = XFER_IDLE;
-    if (x->state == XFER_FLYING)
-        x->state = XFER_ORPHAN;
+        set_state(x, XFER_IDLE);
+    else if (x->state == XFER_FLYING)
+        set_state(x, XFER_ORPHAN);
 }

@@ -39,7 +39,7 @@ struct ahci_prd {
 /* How a transfer ended. FULL: all pins are used up; CROWDED: all buckets are. */
 enum ahci_result { AHCI_OK, AHCI_SHORT, AHCI_FAULT, AHCI_FULL, AHCI_CROWDED, AHCI_FAILED };
 /* WAITING: for buckets, or the port's buffer. ORPHAN: nobody wants the end of the request any more. */
-enum ahci_state { XFER_IDLE, XFER_WAITING, XFER_FLYING, XFER_ORPHAN };
+enum ahci_state { XFER_IDLE, XFER_WAITING, XFER_FLYING, XFER_ORPHAN, NR_XFER_STATES };
 
 /* Between the medium and the regions of one command. Nothing of it is saved: ahci_drain() comes before. */
 struct ahci_xfer {
@@ -74,6 +74,7 @@ struct ahci_port {
     struct ide_channel chan; /* its drive 0 is the port's */
     struct task task;        /* looks for commands to issue */
     struct ahci_xfer *xfer;  /* AHCI_TRANSFERS of them; NULL: there is no drive, or it was unplugged */
+    uint8_t in_state[NR_XFER_STATES]; /* how many of them */
     struct ahci_command cmd;
     struct ahci_xfer *bouncing; /* whose bounce[] is; NULL: it is free */
     uint8_t bounce[AHCI_BOUNCE_BYTES];
@@ -165,8 +166,8 @@ void ahci_read_log(struct ahci_port *p);
 enum ahci_result ahci_copy(struct ahci_port *p, struct ahci_prd *prd, uint8_t *buf, uint32_t len, bool to_guest);
 /* The caller has set lba, left, host_bytes, write, fua, queued and prd; the rest is cleared. */
 void ahci_xfer_start(struct ahci_xfer *x);
-/* Go on if it waits. */
-void ahci_xfer_resume(struct ahci_xfer *x);
+/* Transfers that wait go on if they can. */
+void ahci_resume(struct ahci_port *p);
 void ahci_xfer_orphan(struct ahci_xfer *x);
 
 #endif

@@ -142,10 +142,7 @@ void ahci_update_irq(struct ahci *s)
 
 bool ahci_has_orphans(const struct ahci_port *p)
 {
-    bool any = p->chan.io == IO_ORPHAN;
-    for (unsigned i = 0; i < ahci_nr_transfers(p) && !any; i++)
-        any = p->xfer[i].state == XFER_ORPHAN;
-    return any;
+    return p->chan.io == IO_ORPHAN || p->in_state[XFER_ORPHAN] > 0;
 }
 
 void ahci_abandon(struct ahci_port *p)
@@ -419,10 +416,8 @@ static void drain(struct ahci *s)
         for (unsigned i = 0; i < AHCI_PORTS; i++) {
             struct ahci_port *p = &s->port[i];
             ide_drive_drain(ahci_drive(p));
-            for (unsigned t = 0; t < ahci_nr_transfers(p); t++) {
-                ahci_xfer_resume(&p->xfer[t]);
-                busy |= p->xfer[t].state != XFER_IDLE;
-            }
+            ahci_resume(p);
+            busy |= p->in_state[XFER_FLYING] + p->in_state[XFER_WAITING] + p->in_state[XFER_ORPHAN] > 0;
             ahci_queue_report(p);
         }
     }
@@ -484,6 +479,7 @@ static void remove_drive(struct ahci_port *p)
     ide_drive_remove(ahci_drive(p));
     free(p->xfer);
     p->xfer = NULL;
+    p->in_state[XFER_IDLE] = 0;
 }
 
 /* A refused state stays until the device goes: nothing in it may lead astray. */
@@ -631,6 +627,7 @@ static int init_port(struct ahci *s, unsigned i, const struct ahci_config *confi
         if (!p->xfer)
             return -ENOMEM;
     }
+    p->in_state[XFER_IDLE] = (uint8_t)ahci_nr_transfers(p);
     for (unsigned t = 0; t < ahci_nr_transfers(p); t++)
         p->xfer[t].port = p;
     return ide_drive_init(c, 0, i, FIRST_SERIAL + i * SERIALS_PER_PORT, &config->drives[i]);
