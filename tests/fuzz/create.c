@@ -196,10 +196,17 @@ static void configure(struct config *c, struct fuzz_in *in)
     (void)snprintf(c->boot_order, sizeof(c->boot_order), "%s", boot[serials >> 6]);
     for (unsigned i = 0; i < CONFIG_MAX_IDE; i++)
         drive(&c->ide[i], i, fuzz_u8(in));
+    c->nvme = serials & 0x10;
+    c->nvme_slot = 6;
+    c->nvme_queues = 2;
+    c->nvme_serial = "S";
+    if (c->nvme) /* "nobody": the name that no other drive of the events has */
+        c->nvme_disks[0] = (struct config_drive){ .present = true, .path = disks[sizes & 3].path, .id = "nobody" };
+    if (c->nvme && sizes & 4)
+        c->nvme_disks[3] = (struct config_drive){ .present = true, .path = "none", .id = "nvme0-hd3" };
     c->ahci = serials & 0x20;
     if (!c->ahci)
         return;
-    /* The CD drive has the name that no other drive of the events has. */
     c->ahci_ports[0] = (struct config_drive){ .present = true, .cdrom = true, .path = "sector", .id = "nobody" };
     c->ahci_ports[1] = (struct config_drive){ .present = true, .path = disks[sizes & 3].path, .id = "ahci0-hd1" };
     c->ahci_ports[5] = (struct config_drive){ .present = true, .cdrom = true, .id = "ahci0-cd5" };
