@@ -23,8 +23,9 @@ struct nvme_config {
     struct hv *hv;
     struct pci_bus *pci;
     uint8_t devfn;
-    const char *serial;  /* printable ASCII, at most NVME_SERIAL_BYTES; copied */
-    unsigned io_queues;  /* pairs that the guest may create, 1 to NVME_MAX_IO_QUEUES; one interrupt vector each, and one for administration */
+    const char *serial; /* printable ASCII, at most NVME_SERIAL_BYTES; copied */
+    /* Pairs that the guest may create, 1 to NVME_MAX_IO_QUEUES. As many interrupt vectors, and one for administration. */
+    unsigned io_queues;
     /* Namespace i + 1, NULL: not there. Sectors are the block's, 512 or 4096 bytes. */
     struct block *block[NVME_NAMESPACES];
 };
