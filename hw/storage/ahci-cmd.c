@@ -364,9 +364,7 @@ void ahci_port_run(void *opaque)
     struct ahci_port *p = opaque;
     ahci_resume(p);
     ahci_queue_report(p);
-    for (unsigned budget = AHCI_SLOTS; budget > 0 && can_issue(p); budget--)
+    while (can_issue(p)) /* each takes a bit of CI away, occupies the port or halts it */
         issue(p, next_slot(p));
-    if (can_issue(p))
-        task_post(&p->task);
     ahci_update_irq(p->hba);
 }

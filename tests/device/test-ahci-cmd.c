@@ -514,6 +514,36 @@ static void medium_change(void **state)
     assert_int_equal(packet(b, CD, ready, 0, false), DHRS | TFES);
 }
 
+/* While a command runs its list goes where no memory is, or frames are no longer received: it ends all the same. */
+static void structures_go_away(void **state)
+{
+    struct bench *b = *state;
+    for (unsigned i = 0; i < 2; i++) {
+        put_fis(b, 0, 0x25, 9, 8, 0);
+        put_prd(b, 0, 0, DATA, 4096);
+        put_header(b, DISK, 0, 1, 0);
+        memset(frames_of(b, DISK), 0, 256);
+        b->disk[DISK]->hold = true;
+        issue(b, DISK, 0);
+        rig_settle(b->r);
+        if (i == 0)
+            px_write(b, DISK, CLB, RIG_HOLE);
+        else
+            px_write(b, DISK, CMD, ST);
+        rig_disk_release(b->disk[DISK]);
+        assert_int_equal(finish(b, DISK), i == 0 ? DHRS | HBFS : DHRS);
+        assert_int_equal(px(b, DISK, CI), 0);
+        assert_int_equal(px(b, DISK, TFD), READY);
+        assert_int_equal(frames_of(b, DISK)[0x40], i == 0 ? 0x34 : 0);
+        bench_start(b, DISK);
+        restart(b, DISK);
+    }
+    memcpy(b->r->ram + RIG_HOLE - 0x80, table_of(b, 0), 0x80); /* a table whose regions lie in the hole */
+    le64_put(list_of(b, DISK) + 8, RIG_HOLE - 0x80);
+    issue(b, DISK, 0);
+    assert_int_equal(finish(b, DISK), DHRS | HBFS | TFES);
+}
+
 /* LP 1915539: the port is stopped and started within a command, and the command comes again. */
 static void stop_within_a_command(void **state)
 {
@@ -578,6 +608,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(disk_errors, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(packets, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(medium_change, mixed, bench_teardown),
+        cmocka_unit_test_setup_teardown(structures_go_away, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(stop_within_a_command, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(reset_during_a_write, mixed, bench_teardown),
     };
