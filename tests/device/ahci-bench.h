@@ -97,7 +97,7 @@ static inline int bench_create(struct bench *b)
     return err;
 }
 
-/* One letter per port: d disk, r read-only one, t one that can discard, c CD-ROM with medium, e empty one, - nothing. */
+/* One letter per port: d disk, r read-only, t can discard, c CD-ROM with medium, e empty one, - nothing. */
 static inline struct bench *bench_bare(const char *layout)
 {
     struct bench *b = calloc(1, sizeof(*b));
