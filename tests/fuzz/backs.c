@@ -94,6 +94,7 @@ int fuzz_disk_open(struct fuzz_board *b, uint64_t bytes, bool read_only, struct 
     block_init(&disk->block, &ops, &b->loop, bytes, 512);
     disk->block.discard = true;
     disk->block.read_only = read_only;
+    disk->block.trace_id = ++b->nr_disks; /* by which a saved state knows its media */
     disk->board = b;
     disk->last = &disk->first;
     disk->next = b->disks;

@@ -126,6 +126,7 @@ struct fuzz_board {
     struct device *dev;           /* of the part */
     struct irq pins[64];          /* inputs of the part, driven by events */
     struct fuzz_disk *disks;
+    uint32_t nr_disks; /* opened so far */
     struct fuzz_chr *chr;
     volatile uint8_t sink; /* keeps the compiler from seeing that nobody wants what the device writes */
     size_t chr_limit; /* bytes the far end takes */

@@ -1,6 +1,7 @@
 /* The whole machine on the simulated board, as on Xen or with interrupt controllers and timers of its own. */
 #include "fuzz.h"
 
+#include <machine-state.h>
 #include <chipset/piix4-pm.h>
 #include <chipset/xen-platform.h>
 #include <errno.h>
@@ -62,6 +63,30 @@ static uint64_t vram_place(uint8_t n)
     return n == 0 ? HV_VRAM_PARKED : (uint64_t)n << (n & 1 ? 25 : 40) | (n & 2);
 }
 
+/* The whole board saved and restored, then once more with bytes of in in it, which it may refuse. */
+static void state_event(struct fuzz_board *b, struct fuzz_in *in)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct snap_buf state = { 0 };
+    if (b->saves == 0 || !machine_quiet(&b->m))
+        return;
+    b->saves--;
+    if (machine_save(&b->m, &state) || machine_restore(&b->m, &state, error))
+        fuzz_bug("the board refuses its own state: %s", error);
+    for (unsigned n = fuzz_u8(in) % 8; n > 0; n--) {
+        size_t back = (size_t)fuzz_le(in, 2); /* from the end: what is no device's is there */
+        uint8_t val = fuzz_u8(in);
+        if (back < state.len)
+            state.data[state.len - 1 - back] = val;
+    }
+    if (fuzz_u8(in) & 1)
+        state.len -= min_u64(state.len, fuzz_u8(in));
+    state.pos = 0;
+    if (machine_restore(&b->m, &state, error))
+        devices_reset(&b->m.devices); /* a refused state never runs */
+    snap_buf_free(&state);
+}
+
 /* From outside: media, vCPUs, the wake-up, a snapshot. */
 static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
 {
@@ -69,7 +94,7 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     char error[CONFIG_ERROR_BYTES] = "";
     struct qmp_block_info info;
     const char *id = ids[fuzz_u8(in) % ARRAY_SIZE(ids)];
-    b->spoiled |= kind < 4 || kind >= 14;
+    b->spoiled |= kind < 4 || kind >= 13;
     switch (kind) {
     case 0: (void)machine_eject(&b->m, id, false, error); break;
     case 1: (void)machine_eject(&b->m, id, true, error); break;
@@ -79,6 +104,7 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     case 5: machine_drain(&b->m); break;
     case 6: (void)machine_block_info(&b->m, fuzz_u8(in) % 5, &info); break;
     case 7: mem_invalidate(&b->m.mem); break;
+    case 13: state_event(b, in); break;
     case 14: fuzz_any(machine_vram_restored(&b->m, vram_place(fuzz_u8(in)))); break;
     case 15: (void)machine_change_medium(&b->m, id, 1000, NULL, error); break; /* a descriptor */
     }
