@@ -1,6 +1,7 @@
-# Boots recorded on real Xen and replayed without it: every answer, store and interrupt must come again. The first four are
-# of the kind that tests/trace keeps: firmware and a boot sector, then a Linux as small as can be from CD, from the IDE disk, and
-# with its emulated disk unplugged. Last the boot of boot-cd, with a distribution's kernel, whose trace is too large for that.
+# Boots recorded on real Xen and replayed without it: every answer, store and interrupt must come again. The first four
+# are of the kind that tests/trace keeps: firmware and a boot sector, then a Linux as small as can be from CD, from the
+# IDE disk, and with its emulated disk unplugged. Last the boot of boot-cd, with a distribution's kernel, whose trace is
+# too large for that.
 recorded() { echo "device_model_args=[\"-trace-record\",\"/run/lab/$1.trace\"]"; }
 replays() {
     wait_until 30 not test -d "/proc/$pid"
