@@ -81,7 +81,7 @@ static struct mem_bucket *find(struct mem *mem, uint64_t number)
     return NULL;
 }
 
-/* A free bucket, best at the place where find() begins; or the one unused for longest. NULL: all are pinned. */
+/* A free bucket, best at the place where find() begins; or the one unused for longest: MEM_UNPINNED are not pinned. */
 static struct mem_bucket *make_room(struct mem *mem, uint64_t number)
 {
     struct mem_bucket *oldest = NULL;
@@ -93,8 +93,8 @@ static struct mem_bucket *make_room(struct mem *mem, uint64_t number)
         if (bucket->pins == 0 && (!oldest || mem->clock - bucket->age > mem->clock - oldest->age))
             oldest = bucket;
     }
-    if (oldest)
-        unmap(mem, oldest);
+    assert(oldest);
+    unmap(mem, oldest);
     return oldest;
 }
 
@@ -103,8 +103,6 @@ static int map(struct mem *mem, uint64_t number, struct mem_bucket **out)
     int err[MEM_BUCKET_PAGES] = { 0 };
     void *ptr = NULL;
     struct mem_bucket *bucket = make_room(mem, number);
-    if (!bucket)
-        return -ENOBUFS;
     if (mem->hv->ops->map(mem->hv, number * MEM_BUCKET_PAGES, MEM_BUCKET_PAGES, &ptr, err))
         return -EFAULT;
     bool any = false;
@@ -243,13 +241,15 @@ int mem_pin(struct mem *mem, uint64_t addr, size_t len, struct mem_pin *pin)
     struct access access = { mem, NO_BUCKET };
     struct mem_bucket *bucket;
     int err = resolve(&access, addr, &bucket);
+    if (!err && bucket->pins == 0 && mem->nr_pinned == MEM_MAX_PINNED)
+        err = -ENOBUFS;
     uint64_t off = addr % MEM_BUCKET_BYTES;
     size_t run = err ? 0 : valid_run(bucket, off, len);
     if (mem->trace)
         mem->trace->ops->mem_pin(mem->trace, addr, len, &run, &err);
     if (err)
         return err;
-    bucket->pins++;
+    mem->nr_pinned += bucket->pins++ == 0;
     *pin = (struct mem_pin){ { bucket->ptr + off, run }, addr, bucket };
     return 0;
 }
@@ -264,7 +264,9 @@ void mem_unpin(struct mem *mem, struct mem_pin *pin, size_t written)
     if (written > 0 && mem->trace)
         mem->trace->ops->pin_write(mem->trace, pin->addr, pin->vec.ptr, written);
     pin->bucket = NULL;
-    bucket->pins--;
-    if (bucket->pins == 0 && bucket->stale)
+    if (--bucket->pins > 0)
+        return;
+    mem->nr_pinned--;
+    if (bucket->stale)
         unmap(mem, bucket);
 }

@@ -28,7 +28,7 @@ enum {
     DISK_SECTOR = 512, CD_SECTOR = 2048, CD_RAW_SECTOR = 2352,
     IDE_BUF_BYTES = 128 << 10,  /* holds any DRQ block (64 KiB) behind the rest of another */
     IDE_AHEAD_BYTES = 128 << 10,
-    IDE_PINS = 48,              /* per channel: both channels leave a quarter of the memory's buckets to others */
+    IDE_PINS = 48,              /* per channel; mem_pin() sees to it that others find buckets */
     IDE_PACKET_BYTES = 12, IDE_SERIAL_BYTES = 20, IDE_MAX_MULTIPLE = 16,
 };
 

@@ -3,8 +3,9 @@
  *
  * A piece of a transfer is what NVME_CMD_PINS pinned runs of guest memory hold, in whole sectors. Distinct buckets of
  * guest memory are what is scarce: all commands together have at most NVME_BUCKETS of them pinned, and one that gets
- * none waits until another lets go of its own. Left out: fused commands,
- * compare, verify, protection information, reservations; hints (access frequency, directives) have no effect.
+ * none waits until another lets go of its own. Where other devices have them all, commands go through a buffer, one at
+ * a time, a page at a time. Left out: fused commands, compare, verify, protection information, reservations; hints
+ * (access frequency, directives) have no effect.
  */
 #include "nvme-private.h"
 
@@ -97,7 +98,7 @@ static uint16_t status_of(struct nvme_cmd *c, int err)
     return c->req.op == BLOCK_READ ? NVME_READ_ERROR : NVME_WRITE_FAULT;
 }
 
-/* Those that wait for buckets try again, each once. */
+/* Those that wait try again, each once. */
 static void retry_stalled(struct nvme *s)
 {
     struct nvme_cmd *c = s->stalled, *next;
@@ -120,10 +121,20 @@ void nvme_io_cancel_stalled(struct nvme *s)
     }
 }
 
+/* The buffer is free again; what was read into it goes to the guest, if that still waits for it. */
+static uint16_t empty_buffer(struct nvme_cmd *c, int err)
+{
+    struct nvme *s = c->s;
+    s->bouncing = NULL;
+    bool wanted = !err && c->req.op == BLOCK_READ && nvme_is_answering(s);
+    return wanted ? nvme_prps_write(s, &c->prps, c->done, s->bounce, c->req.len) : NVME_OK;
+}
+
 static void io_done(struct block_req *req, int err)
 {
     struct nvme_cmd *c = req->opaque;
     struct nvme *s = c->s;
+    uint16_t status = s->bouncing == c ? empty_buffer(c, err) : NVME_OK;
     unpin(c);
     if (err == -EOPNOTSUPP && req->op == BLOCK_DISCARD)
         err = 0; /* it was a hint */
@@ -133,6 +144,8 @@ static void io_done(struct block_req *req, int err)
         finish(c, NVME_INTERNAL_ERROR); /* nobody wants the rest */
     } else if (err && c != &s->shutdown) {
         finish(c, status_of(c, err));
+    } else if (status != NVME_OK) {
+        finish(c, status);
     } else {
         if (err)
             (void)status_of(c, err); /* a shutdown goes on with the next disk */
@@ -181,6 +194,27 @@ static uint64_t gather(struct nvme_cmd *c, uint64_t left, int *err)
     return sum - excess;
 }
 
+static void no_memory(struct nvme_cmd *c)
+{
+    log_guest(&c->s->dev, "DMA to an address without memory; the command fails");
+    finish(c, NVME_TRANSFER_ERROR);
+}
+
+/* The next sectors through the buffer. */
+static void bounce(struct nvme_cmd *c)
+{
+    struct nvme *s = c->s;
+    uint64_t len = min_u64(c->len - c->done, sizeof(s->bounce));
+    bool write = c->kind == NVME_KIND_WRITE;
+    if (write && nvme_prps_read(s, &c->prps, c->done, s->bounce, len) != NVME_OK) {
+        no_memory(c);
+        return;
+    }
+    s->bouncing = c;
+    c->vec[0] = (struct vec){ s->bounce, len };
+    submit(c, write ? BLOCK_WRITE : BLOCK_READ, c->offset + c->done, len, 1);
+}
+
 static void data_piece(struct nvme_cmd *c)
 {
     struct nvme *s = c->s;
@@ -189,14 +223,13 @@ static void data_piece(struct nvme_cmd *c)
     if (sum > 0) {
         submit(c, c->kind == NVME_KIND_READ ? BLOCK_READ : BLOCK_WRITE, c->offset + c->done, sum, c->nr_pins);
     } else if (err == -EFAULT) {
-        log_guest(&s->dev, "DMA to an address without memory; the command fails");
-        finish(c, NVME_TRANSFER_ERROR);
-    } else if (s->buckets > 0) {
+        no_memory(c);
+    } else if (s->buckets > 0 || s->bouncing) {
         c->next = NULL;
         *s->stalled_end = c;
         s->stalled_end = &c->next;
     } else {
-        finish(c, NVME_INTERNAL_ERROR); /* other devices have pinned everything: the guest tries again */
+        bounce(c);
     }
 }
 

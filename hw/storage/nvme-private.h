@@ -99,7 +99,7 @@ enum nvme_kind { NVME_KIND_READ, NVME_KIND_WRITE, NVME_KIND_ZEROES, NVME_KIND_FL
 /* A command at work on a namespace. */
 struct nvme_cmd {
     struct nvme *s;
-    struct nvme_cmd *next; /* free, or waiting for buckets */
+    struct nvme_cmd *next; /* free, or stalled */
     struct block_req req;
     enum nvme_kind kind;
     uint16_t sq, cid;
@@ -151,7 +151,7 @@ struct nvme {
     /* At work. Nothing of it is left when a snapshot is taken. */
     struct task task;               /* nvme_run() goes on, interrupts are sent */
     struct nvme_cmd *cmds, *free;   /* NVME_COMMANDS slots */
-    struct nvme_cmd *stalled, **stalled_end; /* wait for buckets; oldest first */
+    struct nvme_cmd *stalled, **stalled_end; /* wait for buckets or the buffer; oldest first */
     struct nvme_cmd shutdown;       /* flushes all namespaces when the guest shuts the controller down */
     struct nvme_prps admin_prps;
     unsigned active;                /* commands at work */
@@ -167,6 +167,8 @@ struct nvme {
     uint16_t sq_deleting_cid[NVME_QUEUES];
     bool cq_told[NVME_QUEUES]; /* it has news: an interrupt is due */
     uint8_t zeroes[NVME_PAGE]; /* what is written for Write Zeroes */
+    uint8_t bounce[NVME_PAGE]; /* data of bouncing, which found no bucket */
+    struct nvme_cmd *bouncing; /* NULL: the buffer is free */
 
     /* Guest-visible state; nvme_fields[] says what. */
     bool unplugged;
@@ -240,7 +242,7 @@ void nvme_io_init(struct nvme *s);
 void nvme_io(struct nvme *s, uint16_t sq, const struct nvme_sqe *sqe);
 /* Flush all namespaces, then call nvme_idle(); s->shutdown is idle. */
 void nvme_io_flush_all(struct nvme *s);
-/* Commands that wait for buckets end at once, unanswered. */
+/* Stalled commands end at once, unanswered. */
 void nvme_io_cancel_stalled(struct nvme *s);
 /* Wait until no command is at work. */
 void nvme_io_drain(struct nvme *s);

@@ -12,6 +12,7 @@ struct hv;
 struct trace;
 
 enum { MEM_BUCKET_SHIFT = 20, MEM_BUCKET_BYTES = 1 << MEM_BUCKET_SHIFT, MEM_BUCKETS = 128, MEM_BUCKET_PAGES = 256 };
+enum { MEM_UNPINNED = 16, MEM_MAX_PINNED = MEM_BUCKETS - MEM_UNPINNED }; /* copies always find a bucket to map into */
 
 /* A MiB of guest physical space, mapped. valid: bit per page, set where RAM is behind it. */
 struct mem_bucket {
@@ -27,6 +28,7 @@ struct mem {
     struct hv *hv;
     struct mem_bucket buckets[MEM_BUCKETS];
     struct mem_bucket *last;
+    unsigned nr_pinned; /* buckets with pins, stale ones too: at most MEM_MAX_PINNED */
     uint32_t clock;
     bool dirty_log;
     struct trace *trace; /* NULL: nobody records or replays */
@@ -53,7 +55,8 @@ struct mem_pin {
 
 /*
  * Pin the RAM at addr, at most len bytes: as far as one contiguous host mapping goes (not over a MiB boundary).
- * pin->vec.len tells how much; call again for the rest. 0, -EFAULT (no RAM at addr), -ENOBUFS (all buckets pinned).
+ * pin->vec.len tells how much; call again for the rest. 0, -EFAULT (no RAM at addr), -ENOBUFS (as many buckets are
+ * pinned as may be, by all devices together: wait for requests of one's own to end, or copy; no fault of the guest's).
  */
 int mem_pin(struct mem *mem, uint64_t addr, size_t len, struct mem_pin *pin) WARN_UNUSED;
 /* written: bytes from the start that the device stored there (for the dirty log), 0 if it only read. */

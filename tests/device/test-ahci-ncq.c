@@ -315,6 +315,28 @@ static void crowded_memory(void **state)
     s->buckets = 0;
 }
 
+/* Other devices have pinned all that may be: through the ports' buffers, one command after the other. */
+static void others_pinned_all(void **state)
+{
+    struct bench *b = *state;
+    static struct mem_pin pins[MEM_MAX_PINNED];
+    uint8_t *ram = b->r->ram, *image = b->disk[0]->data;
+    rig_crowd(b->r, pins);
+    for (unsigned slot = 0; slot < 32; slot++) {
+        memset(ram + DATA + 0x10000 * slot, (int)slot + 1, 8192);
+        put_queued(b, 0, slot, slot & 1, 3000 * (slot & 1) + 16 * slot, 16);
+    }
+    issue_queued(b, 0, 0xffffffff);
+    assert_int_equal(finish(b, 0), SDBS);
+    assert_int_equal(px(b, 0, SACT), 0);
+    for (unsigned slot = 0; slot < 32; slot++) {
+        assert_memory_equal(ram + DATA + 0x10000 * slot, image + (3000 * (slot & 1) + 16 * slot) * 512, 8192);
+        assert_int_equal(ram[DATA + 0x10000 * slot] == slot + 1, slot & 1);
+    }
+    assert_int_equal(b->r->mem.nr_pinned, MEM_MAX_PINNED);
+    rig_uncrowd(b->r, pins);
+}
+
 /* Regions that need the port's buffer, in all commands of the queue: one after the other. */
 static void chopped_sectors(void **state)
 {
@@ -360,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bad_regions, disks, bench_teardown),
         cmocka_unit_test_setup_teardown(failed_write, disks, bench_teardown),
         cmocka_unit_test_setup_teardown(chopped_sectors, disks, bench_teardown),
+        cmocka_unit_test_setup_teardown(others_pinned_all, disks, bench_teardown),
         cmocka_unit_test_setup_teardown(crowded_memory, six_disks, bench_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,6 +214,26 @@ static void short_tables(void **state)
     }
 }
 
+/* Other devices have pinned all that may be: through the channel's buffer, and the guest sees no difference. */
+static void others_pinned_all(void **state)
+{
+    struct bench *b = *state;
+    static struct mem_pin pins[MEM_MAX_PINNED];
+    uint8_t *ram = b->r->ram, *image = b->disk[0]->data;
+    rig_crowd(b->r, pins);
+    put_prd(b, 0, DATA + 0xff000, 0x8000, false);
+    put_prd(b, 1, DATA, 0x8000, true);
+    assert_int_equal(dma(b, 0x25, 9, 128), 0x64);
+    assert_memory_equal(ram + DATA + 0xff000, image + 9 * 512, 0x8000);
+    assert_memory_equal(ram + DATA, image + 9 * 512 + 0x8000, 0x8000);
+    assert_int_equal(dma(b, 0x35, 1000, 128), 0x64);
+    assert_memory_equal(image + 1000 * 512, image + 9 * 512, 0x10000);
+    assert_int_equal(b->r->mem.nr_pinned, MEM_MAX_PINNED);
+    put_prd(b, 1, RIG_HOLE, 0x8000, true);
+    assert_int_equal(dma(b, 0x25, 9, 128), 0x62); /* what the guest does wrong is still its fault */
+    rig_uncrowd(b->r, pins);
+}
+
 /* LP 1878253: nothing is read or written where no memory is, and where the function is no bus master. */
 static void holes(void **state)
 {
@@ -800,6 +820,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(start_before_command, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(many_regions, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(short_tables, one_disk, bench_teardown),
+        cmocka_unit_test_setup_teardown(others_pinned_all, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(holes, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(dma_error, one_disk, bench_teardown),
         cmocka_unit_test_setup_teardown(stop_during_a_transfer, one_disk, bench_teardown),

@@ -162,21 +162,76 @@ static void commands_share_the_buckets(void **state)
     }
 }
 
-/* Other devices have pinned all that there is: the guest is told to try again. */
+/* Other devices have pinned all that may be: commands go one after the other, page by page, and none fails. */
 static void no_bucket_at_all(void **state)
 {
     struct bench *b = *state;
-    struct mem_pin pins[MEM_BUCKETS];
-    assert_int_equal(run(b, 1, io(READ, 0, 1, DATA_AT, 0)), 0);
-    for (unsigned i = 0; i < MEM_BUCKETS; i++) {
-        mem_invalidate(&b->r->mem); /* each pin gets a mapping of its own; the last one serves the queues */
-        assert_int_equal(mem_pin(&b->r->mem, i < MEM_BUCKETS - 1 ? DATA_AT : SQ_AT, 1, &pins[i]), 0);
+    static struct mem_pin pins[MEM_MAX_PINNED];
+    unsigned answers = 0;
+    uint16_t status;
+    rig_crowd(b->r, pins);
+    b->disk[0]->hold = true;
+    for (unsigned i = 0; i < 20; i++) {
+        struct cmd cmd = io(i & 1 ? WRITE : READ, 16 * i, 16, DATA_AT + 2 * i * PAGE + 4, LIST_AT);
+        put_list(b, LIST_AT, 2);
+        if (i > 0) /* who has a list of two pages needs no memory for it */
+            cmd =
+                io(i & 1 ? WRITE : READ, 16 * i, 15, DATA_AT + MIB + 4 * i * PAGE, DATA_AT + MIB + (4 * i + 2) * PAGE);
+        memset(ram(b, DATA_AT + MIB + 4 * i * PAGE), (int)(i + 1), 4 * PAGE);
+        (void)push(b, 1, &cmd);
+        ring(b, 1);
     }
-    assert_int_equal(run(b, 1, io(READ, 0, 1, DATA_AT, 0)), 6);
-    assert_false(b->final);
-    for (unsigned i = 0; i < MEM_BUCKETS; i++)
-        mem_unpin(&b->r->mem, &pins[i], 0);
+    rig_settle(b->r);
+    assert_int_equal(b->disk[0]->block.in_flight, 1);
+    assert_int_equal(b->r->mem.nr_pinned, MEM_MAX_PINNED);
+    rig_disk_release(b->disk[0]);
+    rig_settle(b->r);
+    for (; reap(b, 1, &status); answers++)
+        assert_int_equal(status, 0);
+    assert_int_equal(answers, 20);
+    assert_memory_equal(ram(b, DATA_AT + 4), disk(b, 0), PAGE - 4);
+    assert_memory_equal(ram(b, DATA_AT + PAGE), disk(b, 0) + PAGE - 4, PAGE);
+    for (unsigned i = 1; i < 20; i++) {
+        uint64_t data = DATA_AT + MIB + 4 * i * PAGE;
+        assert_memory_equal(ram(b, data), disk(b, 16 * i), PAGE);
+        assert_memory_equal(ram(b, data + 2 * PAGE), disk(b, 16 * i) + PAGE, PAGE - 512);
+        assert_int_equal(*ram(b, data + 3 * PAGE - 512), i + 1);
+        assert_int_equal(*disk(b, 16 * i), i & 1 ? i + 1 : *ram(b, data));
+    }
+    assert_int_equal(run(b, 1, io(READ, 0, 16, DATA_AT, RIG_HOLE)), BAD_DATA);
+    assert_int_equal(run(b, 1, io(WRITE, 0, 16, DATA_AT, RIG_HOLE)), BAD_DATA);
+    b->disk[0]->fail = -EIO;
+    b->disk[0]->fail_op = BLOCK_READ;
+    assert_int_equal(run(b, 1, io(READ, 0, 16, DATA_AT, DATA_AT + PAGE)), READ_ERROR);
+    b->disk[0]->fail = 0;
+    rig_uncrowd(b->r, pins);
     assert_int_equal(run(b, 1, io(READ, 0, 1, DATA_AT, 0)), 0);
+    assert_int_equal(pinned_buckets(b), 0);
+}
+
+/* The guest resets the controller while one command has the buffer and others wait for it: memory stays as it is. */
+static void reset_of_a_crowd(void **state)
+{
+    struct bench *b = *state;
+    static struct mem_pin pins[MEM_MAX_PINNED];
+    rig_crowd(b->r, pins);
+    b->disk[0]->hold = true;
+    memset(ram(b, DATA_AT), 0x5a, 8 * PAGE);
+    for (unsigned i = 0; i < 4; i++) {
+        struct cmd cmd = io(READ, 8 * i, 8, DATA_AT + i * PAGE, 0);
+        (void)push(b, 1, &cmd);
+        ring(b, 1);
+    }
+    rig_settle(b->r);
+    wr(b, CC, 0);
+    rig_disk_release(b->disk[0]);
+    rig_settle(b->r);
+    assert_int_equal(rd(b, CSTS) & RDY, 0);
+    for (unsigned i = 0; i < 4 * PAGE; i++)
+        assert_int_equal(*ram(b, DATA_AT + i), 0x5a);
+    assert_int_equal(b->disk[0]->block.in_flight, 0);
+    rig_uncrowd(b->r, pins);
+    assert_int_equal(pinned_buckets(b), 0);
 }
 
 /* CVE-2021-3929: a transfer from or to the controller's own registers, among them one that would reset it. */
@@ -502,6 +557,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(contiguous_pages_are_one_request, ready, bench_teardown),
         cmocka_unit_test_setup_teardown(commands_share_the_buckets, ready, bench_teardown),
         cmocka_unit_test_setup_teardown(no_bucket_at_all, ready, bench_teardown),
+        cmocka_unit_test_setup_teardown(reset_of_a_crowd, ready, bench_teardown),
         cmocka_unit_test_setup_teardown(prp_on_own_registers, ready, bench_teardown),
         cmocka_unit_test_setup_teardown(prp_without_memory, ready, bench_teardown),
         cmocka_unit_test_setup_teardown(misaligned_prps, ready, bench_teardown),

@@ -229,6 +229,21 @@ void rig_cfg_write(struct rig *r, uint8_t devfn, unsigned reg, unsigned size, ui
     pci_config_write(&r->pci, devfn, reg, size, val);
 }
 
+void rig_crowd(struct rig *r, struct mem_pin pins[MEM_MAX_PINNED])
+{
+    for (unsigned i = 0; i < MEM_MAX_PINNED; i++) {
+        mem_invalidate(&r->mem); /* the RAM has fewer buckets: each pin gets a mapping of its own */
+        assert_int_equal(mem_pin(&r->mem, 0, 1, &pins[i]), 0);
+    }
+    mem_invalidate(&r->mem);
+}
+
+void rig_uncrowd(struct rig *r, struct mem_pin pins[MEM_MAX_PINNED])
+{
+    for (unsigned i = 0; i < MEM_MAX_PINNED; i++)
+        mem_unpin(&r->mem, &pins[i], 0);
+}
+
 static void line_changed(void *opaque, unsigned wire, bool level)
 {
     struct rig *r = opaque;

@@ -112,6 +112,10 @@ void rig_mmio_write(struct rig *r, uint64_t addr, unsigned size, uint64_t val);
 uint32_t rig_cfg_read(struct rig *r, uint8_t devfn, unsigned reg, unsigned size);
 void rig_cfg_write(struct rig *r, uint8_t devfn, unsigned reg, unsigned size, uint32_t val);
 
+/* Other devices pin all memory that may be pinned, until rig_uncrowd(). */
+void rig_crowd(struct rig *r, struct mem_pin pins[MEM_MAX_PINNED]);
+void rig_uncrowd(struct rig *r, struct mem_pin pins[MEM_MAX_PINNED]);
+
 /* A recorded line (r->level, r->edges). */
 struct irq rig_irq(struct rig *r);
 /* A chr whose far end is the test: r->out, rig_feed(). Owned by the device that binds it. */

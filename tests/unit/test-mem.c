@@ -267,22 +267,52 @@ static void pinned_bucket_is_never_evicted(void **state)
     mem_unpin(&g->mem, &pin, 0);
 }
 
-static void all_buckets_pinned_is_told(void **state)
+/* However much devices pin, copies of others go on. */
+static void pins_leave_buckets_to_copies(void **state)
 {
     struct guest *g = *state;
-    static struct mem_pin pins[MEM_BUCKETS];
+    static struct mem_pin pins[MEM_MAX_PINNED];
     struct mem_pin extra;
-    uint8_t byte = 0;
-    for (uint64_t i = 0; i < MEM_BUCKETS; i++)
+    uint64_t next = (uint64_t)MEM_MAX_PINNED << MEM_BUCKET_SHIFT;
+    for (uint64_t i = 0; i < MEM_MAX_PINNED; i++)
         assert_int_equal(mem_pin(&g->mem, i << MEM_BUCKET_SHIFT, 1, &pins[i]), 0);
-    uint64_t next = (uint64_t)MEM_BUCKETS << MEM_BUCKET_SHIFT;
     assert_int_equal(mem_pin(&g->mem, next, 1, &extra), -ENOBUFS);
-    assert_int_equal(mem_read(&g->mem, next, &byte, 1), -EFAULT);
-    assert_int_equal(byte, 0xff);
+    assert_int_equal(mem_pin(&g->mem, (uint64_t)SMALL_PAGES << PAGE_SHIFT, 1, &extra),
+                     -EFAULT); /* the guest's fault even now */
+    for (uint64_t i = 0; i < 2 * MEM_UNPINNED; i++) {
+        uint64_t addr = next + (i << MEM_BUCKET_SHIFT);
+        char buf[8] = "";
+        assert_int_equal(mem_write(&g->mem, addr, "copied", 7), 0);
+        assert_int_equal(mem_read(&g->mem, addr, buf, 7), 0);
+        assert_string_equal(buf, "copied");
+    }
     assert_int_equal(mem_pin(&g->mem, 0, 1, &extra), 0); /* one that is there is no problem */
+    mem_unpin(&g->mem, &pins[0], 0);
+    assert_int_equal(mem_pin(&g->mem, next, 1, &pins[0]), -ENOBUFS); /* pinned still */
     mem_unpin(&g->mem, &extra, 0);
-    for (unsigned i = 0; i < MEM_BUCKETS; i++)
+    assert_int_equal(mem_pin(&g->mem, next, 1, &pins[0]), 0);
+    for (unsigned i = 0; i < MEM_MAX_PINNED; i++)
         mem_unpin(&g->mem, &pins[i], 0);
+    assert_int_equal(g->mem.nr_pinned, 0);
+}
+
+/* Nobody new finds a stale bucket, but its place is taken until it is unpinned. */
+static void stale_pins_count(void **state)
+{
+    struct guest *g = *state;
+    static struct mem_pin pins[MEM_MAX_PINNED];
+    struct mem_pin extra;
+    for (unsigned i = 0; i < MEM_MAX_PINNED; i++) {
+        mem_invalidate(&g->mem);
+        assert_int_equal(mem_pin(&g->mem, 0x1000, 8, &pins[i]), 0);
+    }
+    mem_invalidate(&g->mem);
+    assert_int_equal(mem_pin(&g->mem, 0x1000, 8, &extra), -ENOBUFS);
+    mem_unpin(&g->mem, &pins[7], 0);
+    assert_int_equal(mem_pin(&g->mem, 0x1000, 8, &pins[7]), 0);
+    for (unsigned i = 0; i < MEM_MAX_PINNED; i++)
+        mem_unpin(&g->mem, &pins[i], 0);
+    assert_int_equal(g->mem.nr_pinned, 0);
 }
 
 static void invalidated_pin_lives_until_unpinned(void **state)
@@ -379,7 +409,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(age_survives_the_clock_wrapping, setup, teardown),
         cmocka_unit_test_setup_teardown(pin_ends_at_holes_and_buckets, setup, teardown),
         cmocka_unit_test_setup_teardown(pinned_bucket_is_never_evicted, setup, teardown),
-        cmocka_unit_test_setup_teardown(all_buckets_pinned_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(pins_leave_buckets_to_copies, setup, teardown),
+        cmocka_unit_test_setup_teardown(stale_pins_count, setup, teardown),
         cmocka_unit_test_setup_teardown(invalidated_pin_lives_until_unpinned, setup, teardown),
         cmocka_unit_test_setup_teardown(new_ram_beside_a_pin_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(dirty_log_hears_of_each_write, setup, teardown),
