@@ -190,7 +190,7 @@ static void bounce(struct ahci_xfer *x)
         set_state(x, XFER_WAITING);
         return;
     }
-    uint32_t units = (uint32_t)(uint32_t)AHCI_BOUNCE_BYTES / x->host_bytes;
+    uint32_t units = (uint32_t)AHCI_BOUNCE_BYTES / x->host_bytes;
     units = x->careful > 0 ? 1 : units < x->left ? units : x->left;
     x->piece_prd = x->prd;
     x->bounced = true;
