@@ -68,6 +68,13 @@ static void ready(void *opaque)
         sim_set_controllers(p->sim, &(struct sim_controllers){ platform_isa, on_intx, on_link, p->machine.platform });
 }
 
+/* Another medium came: which one, the trace's replies tell. */
+static void change_medium(struct machine *m, const char *id, bool force)
+{
+    char error[CONFIG_ERROR_BYTES];
+    (void)machine_change_medium(m, id, &(struct qmp_medium){ .path = "", .fd = -1, .force = force }, error);
+}
+
 /* What an operator did then, as thindm.c does it. */
 static void action(void *opaque, enum trace_action what, uint64_t number, const char *text)
 {
@@ -79,7 +86,7 @@ static void action(void *opaque, enum trace_action what, uint64_t number, const 
     case TRACE_RESET: machine_power(m, HV_REBOOT); break;
     case TRACE_WAKEUP: (void)machine_wakeup(m); break;
     case TRACE_EJECT: (void)machine_eject(m, text, number, error); break;
-    case TRACE_CHANGE_MEDIUM: (void)machine_change_medium(m, text, -1, "", error); break;
+    case TRACE_CHANGE_MEDIUM: change_medium(m, text, number); break;
     case TRACE_CPU_ADD:
         if (!m->pm || number >= CONFIG_MAX_VCPUS || piix4_pm_cpu_add(m->pm, (unsigned)number))
             break; /* refused then, too */

@@ -165,11 +165,12 @@ static int op_eject(void *opaque, const char *id, bool force, char error[CONFIG_
     return err;
 }
 
-static int op_change_medium(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
+static int op_change_medium(void *opaque, const char *id, const struct qmp_medium *medium,
+                            char error[CONFIG_ERROR_BYTES])
 {
     struct thindm *t = opaque;
-    trace_action(record_main_trace(&t->record), TRACE_CHANGE_MEDIUM, 0, id);
-    int err = machine_change_medium(&t->machine, id, fd, path, error);
+    trace_action(record_main_trace(&t->record), TRACE_CHANGE_MEDIUM, medium->force, id);
+    int err = machine_change_medium(&t->machine, id, medium, error);
     trace_end(record_main_trace(&t->record));
     return err;
 }
@@ -430,6 +431,16 @@ static int start_pv(struct thindm *t)
     return err;
 }
 
+static int confine(struct thindm *t, const struct runas *runas)
+{
+    const struct config *c = &t->config;
+    int err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
+    if (!err && c->sandbox)
+        err = sandbox_enter(t->error);
+    t->host.confined = c->chroot_dir || c->runas || c->sandbox;
+    return err;
+}
+
 /*
  * Xen, file system, user, in this order. Only then is the toolstack told, through a connection opened with the old rights; with -S it asks by
  * QMP instead, which is answered from the loop on.
@@ -444,9 +455,7 @@ static int drop_and_announce(struct thindm *t, const struct runas *runas)
         snprintf(t->error, sizeof(t->error), "-xen-domid-restrict: this kernel can't restrict Xen's devices: %s", strerror(-err));
         return err;
     }
-    err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
-    if (!err && c->sandbox)
-        err = sandbox_enter(t->error);
+    err = confine(t, runas);
     if (err)
         return err;
     t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
@@ -463,9 +472,7 @@ static int drop_and_serve(struct thindm *t, const struct runas *runas)
     const struct config *c = &t->config;
     int err = sim_main_serve(&t->sim, t->error);
     if (!err)
-        err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
-    if (!err && c->sandbox)
-        err = sandbox_enter(t->error);
+        err = confine(t, runas);
     if (c->start_stopped)
         loop_freeze(&t->loop);
     t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;

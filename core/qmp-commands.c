@@ -421,24 +421,46 @@ static int cmd_eject(struct qmp_call *call)
     return qmp_result(call, config->ops->eject(config->opaque, id, qmp_get_bool(call, "force", false), call->error));
 }
 
+/* A drive whose medium can be changed is a CD-ROM, so the modes that keep it read-only are all the same. */
+static int check_mode(struct qmp_call *call)
+{
+    const struct json *json = &call->qmp->request;
+    int mode = json_member(json, call->args, "read-only-mode");
+    if (mode < 0 || json_string_is(json, mode, "retain") || json_string_is(json, mode, "read-only"))
+        return 0;
+    if (json_string_is(json, mode, "read-write"))
+        return qmp_fail(call, "a CD can't be written");
+    return qmp_fail(call, "argument 'read-only-mode' is not retain, read-only or read-write");
+}
+
+/* libxl says FORMAT:PATH of what it opened, and libxenstat looks for that PATH in query-block. */
+static const char *path_of(const char *opaque, const char *filename)
+{
+    const char *colon = opaque ? strchr(opaque, ':') : NULL;
+    return colon && colon[1] == '/' ? colon + 1 : filename;
+}
+
 static int cmd_change_medium(struct qmp_call *call)
 {
     const struct qmp_config *config = &call->qmp->config;
-    const struct json *json = &call->qmp->request;
-    char id[64], filename[QMP_MAX_PATH];
-    int fd, err = config->ops->change_medium ? get_drive(call, id, sizeof(id)) : not_supported(call);
-    int format = err ? -1 : json_member(json, call->args, "format");
-    if (err)
-        return err;
-    if (format >= 0 && !json_string_is(json, format, "raw") && !json_string_is(json, format, "host_device"))
-        return qmp_fail(call, "only raw images can be opened yet");
-    err = qmp_get_string(call, "filename", filename, sizeof(filename));
+    struct qmp_medium medium = { .force = qmp_get_bool(call, "force", false) };
+    char id[64], filename[QMP_MAX_PATH], format[16];
+    const char *opaque = NULL;
+    int err = config->ops->change_medium ? get_drive(call, id, sizeof(id)) : not_supported(call);
     if (!err)
-        err = qmp_open_fd(call, filename, &fd);
+        err = check_mode(call);
+    if (!err && qmp_has(call, "format")) {
+        err = qmp_get_string(call, "format", format, sizeof(format));
+        medium.format = format;
+    }
+    if (!err)
+        err = qmp_get_string(call, "filename", filename, sizeof(filename));
+    if (!err)
+        err = qmp_open_fd(call, filename, &medium.fd, &opaque);
     if (err)
         return err;
-    const char *path = fd < 0 ? filename : NULL;
-    return qmp_result(call, config->ops->change_medium(config->opaque, id, fd, path, call->error));
+    medium.path = medium.fd < 0 ? filename : path_of(opaque, filename);
+    return qmp_result(call, config->ops->change_medium(config->opaque, id, &medium, call->error));
 }
 
 static int cmd_flight_recorder(struct qmp_call *call)
@@ -451,7 +473,7 @@ static int cmd_flight_recorder(struct qmp_call *call)
     if (!err)
         err = qmp_get_string(call, "filename", filename, sizeof(filename));
     if (!err)
-        err = qmp_open_fd(call, filename, &fd);
+        err = qmp_open_fd(call, filename, &fd, NULL);
     return err ? err : qmp_result(call, config->ops->flight_recorder(config->opaque, fd, filename, call->error));
 }
 
@@ -541,7 +563,9 @@ static const struct qmp_command commands[] = {
       { { "id", QMP_STRING },
         { "device", QMP_STRING },
         { "filename", QMP_STRING | QMP_NEEDED },
-        { "format", QMP_STRING } } },
+        { "format", QMP_STRING },
+        { "force", QMP_BOOL },
+        { "read-only-mode", QMP_STRING } } },
     { "add-fd", qmp_add_fd, { { "fdset-id", QMP_INT }, { "opaque", QMP_STRING } } },
     { "remove-fd", qmp_remove_fd, { { "fdset-id", QMP_INT | QMP_NEEDED }, { "fd", QMP_INT } } },
     { "query-fdsets", qmp_query_fdsets },

@@ -136,7 +136,7 @@ int qmp_query_fdsets(struct qmp_call *call)
     return 0;
 }
 
-int qmp_open_fd(struct qmp_call *call, const char *filename, int *fd)
+int qmp_open_fd(struct qmp_call *call, const char *filename, int *fd, const char **opaque)
 {
     static const char prefix[] = "/dev/fdset/";
     const struct qmp_config *config = &call->qmp->config;
@@ -155,6 +155,8 @@ int qmp_open_fd(struct qmp_call *call, const char *filename, int *fd)
         if (!f->used || f->set != set)
             continue;
         /* The set stays: its owner may use or remove it later. */
+        if (opaque)
+            *opaque = f->opaque;
         *fd = config->ops->dup_fd ? config->ops->dup_fd(config->opaque, f->fd) : -ENOTSUP;
         return *fd < 0 ? qmp_fail(call, "%s can't be duplicated: error %d", filename, -*fd) : 0;
     }

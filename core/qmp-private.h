@@ -62,7 +62,7 @@ struct qmp_arg {
     int type; /* enum qmp_arg_type */
 };
 
-enum { QMP_MAX_ARGS = 5 };
+enum { QMP_MAX_ARGS = 6 };
 
 struct qmp_command {
     const char *name;
@@ -92,8 +92,11 @@ const struct qmp_command *qmp_find_command(const char *name);
 int qmp_add_fd(struct qmp_call *call);
 int qmp_remove_fd(struct qmp_call *call);
 int qmp_query_fdsets(struct qmp_call *call);
-/* A duplicate of the descriptor that "/dev/fdset/N" names; -1 in *fd: the name is an ordinary one. */
-int qmp_open_fd(struct qmp_call *call, const char *filename, int *fd) WARN_UNUSED;
+/*
+ * A duplicate of the descriptor that "/dev/fdset/N" names, and what its owner said of it (NULL: nothing; opaque may be
+ * NULL); -1 in *fd: the name is an ordinary one.
+ */
+int qmp_open_fd(struct qmp_call *call, const char *filename, int *fd, const char **opaque) WARN_UNUSED;
 void qmp_drop_fds(struct qmp *qmp);
 
 #endif

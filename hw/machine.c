@@ -252,29 +252,54 @@ int machine_eject(struct machine *m, const char *id, bool force, char error[CONF
     return media_error(err, id, error);
 }
 
-int machine_change_medium(struct machine *m, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
+static struct machine_medium *medium_of(struct machine *m, const struct config_drive *d)
+{
+    return on_ahci(m, d) ? &m->media[CONFIG_MAX_IDE + (d - m->config->ahci_ports)] : &m->media[d - m->config->ide];
+}
+
+static int open_medium(struct machine *m, const struct config_drive *d, const struct qmp_medium *medium,
+                       struct block **out, char error[CONFIG_ERROR_BYTES])
+{
+    struct block_open open = { .path = medium->fd < 0 ? medium->path : NULL, .fd = medium->fd,
+                               .format = medium->format, .cache = d->cache, .read_only = true, .loop = m->loop,
+                               .log = m->log };
+    int err = m->host->block_open(m->host, &open, out);
+    if (!err)
+        set_policy(m, d, *out);
+    else
+        snprintf(error, CONFIG_ERROR_BYTES, "Could not open '%.96s': %s%s", medium->path, strerror(-err),
+                 err == -EPERM ? "; under -sandbox, -chroot and -runas media must be raw and come by add-fd" : "");
+    return err;
+}
+
+int machine_change_medium(struct machine *m, const char *id, const struct qmp_medium *medium,
+                          char error[CONFIG_ERROR_BYTES])
 {
     const struct config_drive *d = find_drive(m, id, error);
     struct block *block = NULL;
-    struct block_open open = {
-        .path = fd < 0 ? path : NULL, .fd = fd, .read_only = true, .loop = m->loop, .log = m->log
-    };
-    int err = d ? m->host->block_open(m->host, &open, &block) : -ENODEV;
+    size_t size = strlen(medium->path) + 1;
+    char *path = malloc(size);
+    int err = !d ? -ENODEV : !d->cdrom ? media_error(-EINVAL, id, error) : path ? 0 : -ENOMEM;
+    if (!err)
+        err = open_medium(m, d, medium, &block, error);
     if (err) {
-        if (d)
-            snprintf(error, CONFIG_ERROR_BYTES, "Could not open '%.128s': %s", path ? path : "the new medium",
-                     strerror(-err));
-        if (fd >= 0)
-            m->host->close_fd(m->host, fd);
+        if (medium->fd >= 0)
+            m->host->close_fd(m->host, medium->fd);
+        free(path);
         return err;
     }
-    set_policy(m, d, block);
-    err = on_nvme(m, d)   ? -EINVAL
-          : on_ahci(m, d) ? ahci_change_medium(m->ahci, d->id, false, block)
-                          : ide_change_medium(m->ide, d->id, false, block);
-    if (err)
+    err = on_ahci(m, d) ? ahci_change_medium(m->ahci, d->id, medium->force, block)
+                        : ide_change_medium(m->ide, d->id, medium->force, block);
+    if (err) {
         block_close(block);
-    return media_error(err, id, error);
+        free(path);
+        return media_error(err, id, error);
+    }
+    struct machine_medium *now = medium_of(m, d);
+    free(now->path);
+    now->path = memcpy(path, medium->path, size);
+    snprintf(now->format, sizeof(now->format), "%s", medium->format ? medium->format : "raw");
+    return 0;
 }
 
 bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *info)
@@ -289,8 +314,10 @@ bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *in
                                          .locked = drive.locked, .tray_open = drive.tray_open };
         if (drive.block) {
             const struct block *block = drive.block;
-            info->file = d->path ? d->path : "";
-            info->format = d->format;
+            const struct machine_medium *changed = d->cdrom ? medium_of(m, d) : NULL;
+            bool is = changed && changed->path;
+            info->file = is ? changed->path : d->path ? d->path : "";
+            info->format = is ? changed->format : d->format;
             info->size_bytes = block->size_bytes;
             info->stats = block->stats;
             info->io_error = block->held != NULL;
@@ -357,6 +384,10 @@ void machine_destroy(struct machine *m)
     m->vram = NULL;
     free(m->vga_rom);
     m->vga_rom = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(m->media); i++) {
+        free(m->media[i].path);
+        m->media[i].path = NULL;
+    }
     bus_finish(&m->ports);
     bus_finish(&m->memory);
 }

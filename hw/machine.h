@@ -19,6 +19,12 @@
 struct ide_drive_info;
 struct platform;
 
+/* What QMP put into a drive; path NULL: the drive has what is configured, or nothing. */
+struct machine_medium {
+    char *path;
+    char format[16];
+};
+
 struct machine {
     /* Given by the caller of machine_create(); all must outlive the machine. */
     struct loop *loop;
@@ -55,6 +61,7 @@ struct machine {
     void *vram;
     uint64_t vram_at; /* guest physical address of the video memory, HV_VRAM_PARKED while behind RAM */
     bool vram_shown;  /* the BAR decodes */
+    struct machine_medium media[CONFIG_MAX_IDE + CONFIG_MAX_AHCI]; /* of IDE units, then AHCI ports */
 };
 
 /*
@@ -84,10 +91,11 @@ void machine_vram_moved(void *opaque, uint64_t addr, bool mapped);
 /* After a restore: video memory was at addr, also if its BAR doesn't decode. 0 or -EINVAL: nothing may be there. */
 int machine_vram_restored(struct machine *m, uint64_t addr) WARN_UNUSED;
 
-/* QMP's requests: see struct qmp_ops. fd is taken in any case. */
+/* QMP's requests: see struct qmp_ops. */
 bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *info);
 int machine_eject(struct machine *m, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
-int machine_change_medium(struct machine *m, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
+int machine_change_medium(struct machine *m, const char *id, const struct qmp_medium *medium,
+                          char error[CONFIG_ERROR_BYTES]);
 /* Leave S3: reset what loses power, restart the guest at its firmware. -EINVAL: it is not asleep (caller keeps track).
  */
 int machine_wakeup(struct machine *m);

@@ -29,18 +29,39 @@ static int host_chr_open(struct host *host, const struct chr_config *config, str
     return kinds[config->kind](&context, config, out);
 }
 
+/* An image format in a descriptor: the helper opens the file itself. */
+static int open_by_helper(struct linux_host *l, struct block_open *how, struct block **out)
+{
+    char path[32];
+    int fd = how->fd;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    how->path = path;
+    how->fd = -1;
+    int err = block_nbd_open(&l->nbd, how, out);
+    if (!err)
+        close(fd);
+    return err;
+}
+
 static int host_block_open(struct host *host, const struct block_open *open, struct block **out)
 {
     struct linux_host *l = host->opaque;
     struct block_open how = *open;
     how.loop = how.loop ? how.loop : host->loop;
     how.log = how.log ? how.log : host->log;
-    bool raw = !how.format || !strcmp(how.format, "raw") || !strcmp(how.format, "file") || !strncmp(how.format, "host_", 5);
+    bool raw =
+        !how.format || !strcmp(how.format, "raw") || !strcmp(how.format, "file") || !strncmp(how.format, "host_", 5);
     bool nbd = how.path && block_nbd_is_target(how.path);
     if (raw && !nbd)
         return block_file_open(&l->files, &how, out);
+    if (l->confined) {
+        log_print(how.log, LOG_ERROR, "block",
+                  "%s: needs a helper or a server, which -sandbox, -chroot and -runas keep away; not opened",
+                  how.path ? how.path : "the new medium");
+        return -EPERM;
+    }
     how.format = raw ? NULL : how.format;
-    return block_nbd_open(&l->nbd, &how, out);
+    return how.path ? block_nbd_open(&l->nbd, &how, out) : open_by_helper(l, &how, out);
 }
 
 static void host_close_fd(struct host *host, int fd)

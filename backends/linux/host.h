@@ -12,6 +12,7 @@ struct linux_host {
     struct epoll_host *epoll;
     struct block_files files;
     struct nbd_disks nbd;
+    bool confined; /* no helper can be started and no server be reached any more */
 };
 
 /* epoll, loop and log must outlive it. Opens nothing. */

@@ -26,6 +26,14 @@ struct qmp_block_info {
     struct block_stats stats;
 };
 
+/* What is to go into a drive. Strings are the caller's. */
+struct qmp_medium {
+    const char *path;   /* if fd >= 0, only how it is called */
+    const char *format; /* NULL: raw */
+    int fd;             /* the medium, opened; -1: path is to be opened */
+    bool force;         /* also if the guest locked the tray */
+};
+
 /*
  * What commands do; each returns 0 or -errno, with a line for the error reply in error (empty: a general one). -ENODEV:
  * no such device, which is an error class of its own. Each may call qmp_event(), none may call qmp_destroy(). opaque is
@@ -43,8 +51,8 @@ struct qmp_ops {
     int (*set_dirty_log)(void *opaque, bool enable);
     /* id: the drive's or its -device's. */
     int (*eject)(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
-    /* The new medium: path, or NULL with fd >= 0, which is taken in any case. */
-    int (*change_medium)(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
+    /* medium->fd is taken in any case. */
+    int (*change_medium)(void *opaque, const char *id, const struct qmp_medium *medium, char error[CONFIG_ERROR_BYTES]);
     /* Write the flight recorder to fd, which is taken in any case, or to a new file at path if fd < 0. */
     int (*flight_recorder)(void *opaque, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
     int (*cpu_add)(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES]);

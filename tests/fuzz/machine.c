@@ -87,6 +87,12 @@ static void state_event(struct fuzz_board *b, struct fuzz_in *in)
     snap_buf_free(&state);
 }
 
+static void change_event(struct fuzz_board *b, const char *id, int fd)
+{
+    char error[CONFIG_ERROR_BYTES];
+    (void)machine_change_medium(&b->m, id, &(struct qmp_medium){ .path = "cd", .fd = fd }, error);
+}
+
 /* From outside: media, vCPUs, the wake-up, a snapshot. */
 static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
 {
@@ -98,7 +104,7 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     switch (kind) {
     case 0: (void)machine_eject(&b->m, id, false, error); break;
     case 1: (void)machine_eject(&b->m, id, true, error); break;
-    case 2: (void)machine_change_medium(&b->m, id, -1, "cd", error); break;
+    case 2: change_event(b, id, -1); break;
     case 3: mem_set_dirty_log(&b->m.mem, fuzz_u8(in) & 1); break;
     case 4: (void)machine_wakeup(&b->m); break;
     case 5: machine_drain(&b->m); break;
@@ -106,7 +112,7 @@ static void machine_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *i
     case 7: mem_invalidate(&b->m.mem); break;
     case 13: state_event(b, in); break;
     case 14: fuzz_any(machine_vram_restored(&b->m, vram_place(fuzz_u8(in)))); break;
-    case 15: (void)machine_change_medium(&b->m, id, 1000, NULL, error); break; /* a descriptor */
+    case 15: change_event(b, id, 1000); break; /* a descriptor */
     }
 }
 

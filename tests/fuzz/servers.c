@@ -93,12 +93,12 @@ static int op_eject(void *opaque, const char *id, bool force, char error[CONFIG_
     return strlen(id) > 0 ? result(opaque) : -ENODEV;
 }
 
-static int op_change(void *opaque, const char *id, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
+static int op_change(void *opaque, const char *id, const struct qmp_medium *medium, char error[CONFIG_ERROR_BYTES])
 {
     struct monitor *m = opaque;
-    if ((fd < 0) != (path != NULL))
-        fuzz_bug("qmp: a medium with descriptor %d and %s path", fd, path ? "a" : "no");
-    m->fds_open -= fd >= 0;
+    if (!medium->path)
+        fuzz_bug("qmp: a medium without a name, descriptor %d", medium->fd);
+    m->fds_open -= medium->fd >= 0;
     return result(m);
 }
 

@@ -136,11 +136,12 @@ static int op_eject(void *opaque, const char *id, bool force, char *error)
     return op_result(b, error);
 }
 
-static int op_change(void *opaque, const char *id, int fd, const char *path, char *error)
+static int op_change(void *opaque, const char *id, const struct qmp_medium *medium, char *error)
 {
     struct bench *b = opaque;
-    b->last_fd = fd;
-    snprintf(b->last, sizeof(b->last), "change %s %s", id, path ? path : "fd");
+    b->last_fd = medium->fd;
+    snprintf(b->last, sizeof(b->last), "change %s %s%s %s%s", id, medium->fd < 0 ? "" : "fd ", medium->path,
+             medium->format ? medium->format : "-", medium->force ? " force" : "");
     return op_result(b, error);
 }
 

@@ -247,7 +247,7 @@ static void change_of_the_cd(void **state)
            "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"ide-5632\",\"filename\":\"/dev/fdset/0\","
            "\"format\":\"raw\"}}",
            "{\"return\": {}}");
-    assert_string_equal(b->last, "change ide-5632 fd");
+    assert_string_equal(b->last, "change ide-5632 fd /path/of.iso raw"); /* as query-block will show it */
     assert_int_equal(b->last_fd, 120);
     assert_int_equal(b->nr_closed, 0); /* the set stays while the client does */
     leave(p);
@@ -271,12 +271,8 @@ static void drives_by_either_name(void **state)
     expect(p,
            "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"device\":\"ide0-cd0\",\"filename\":\"/a.iso\"}}",
            "{\"return\": {}}");
-    assert_string_equal(b->last, "change ide0-cd0 /a.iso");
+    assert_string_equal(b->last, "change ide0-cd0 /a.iso -");
     assert_int_equal(b->last_fd, -1);
-    expect_error(p,
-                 "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"a\",\"filename\":\"/"
-                 "a\",\"format\":\"qcow2\"}}",
-                 "GenericError", "only raw images can be opened yet");
     static const char *const sets[] = { "/dev/fdset/0",  "/dev/fdset/",   "/dev/fdset/x",
                                         "/dev/fdset/-1", "/dev/fdset/0x", "/dev/fdset/99999999999999999999" };
     for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
@@ -292,6 +288,58 @@ static void drives_by_either_name(void **state)
     expect_error(p,
                  "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"a\",\"filename\":\"/dev/fdset/0\"}}",
                  "GenericError", "/dev/fdset/0 can't be duplicated: error 24");
+}
+
+static void arguments_of_a_change(void **state)
+{
+    struct bench *b = *state;
+    struct peer *p = negotiated(state);
+    static const struct {
+        const char *arguments, *did, *error;
+    } rows[] = {
+        { "\"format\":\"qcow2\"", "change a /a.iso qcow2", NULL },
+        { "\"force\":true", "change a /a.iso - force", NULL },
+        { "\"force\":false,\"read-only-mode\":\"retain\"", "change a /a.iso -", NULL },
+        { "\"read-only-mode\":\"read-only\"", "change a /a.iso -", NULL },
+        { "\"read-only-mode\":\"read-write\"", NULL, "a CD can't be written" },
+        { "\"read-only-mode\":\"\"", NULL, "argument 'read-only-mode' is not retain, read-only or read-write" },
+        { "\"format\":\"a-format-of-an-image\"", NULL, "argument 'format' is longer than 15 bytes" },
+        { "\"target\":\"/a.iso\"", NULL, "unknown argument 'target'" },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char request[200];
+        b->last[0] = '\0';
+        snprintf(request, sizeof(request),
+                 "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"a\",\"filename\":\"/a.iso\",%s}}",
+                 rows[i].arguments);
+        if (rows[i].error)
+            expect_error(p, request, "GenericError", rows[i].error);
+        else
+            expect(p, request, "{\"return\": {}}");
+        assert_string_equal(b->last, rows[i].did ? rows[i].did : "");
+    }
+}
+
+/* What an owner says of a descriptor that is no FORMAT:PATH is no name. */
+static void names_of_descriptors(void **state)
+{
+    struct bench *b = *state;
+    struct peer *p = negotiated(state);
+    static const char *const rows[][2] = { { "{}", "/dev/fdset/0" },
+                                           { "{\"opaque\":\"\"}", "/dev/fdset/0" },
+                                           { "{\"opaque\":\"stub-devid:5632\"}", "/dev/fdset/0" },
+                                           { "{\"opaque\":\"raw:/a:/b c\"}", "/a:/b c" } };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char request[200];
+        p->chr.user->fd(p->chr.opaque, 30);
+        snprintf(request, sizeof(request), "{\"execute\":\"add-fd\",\"arguments\":%s}", rows[i][0]);
+        expect(p, request, "{\"return\": {\"fd\": 30, \"fdset-id\": 0}}");
+        expect(p, "{\"execute\":\"blockdev-change-medium\",\"arguments\":{\"id\":\"a\",\"filename\":\"/dev/fdset/0\"}}",
+               "{\"return\": {}}");
+        snprintf(request, sizeof(request), "change a fd %s -", rows[i][1]);
+        assert_string_equal(b->last, request);
+        expect(p, "{\"execute\":\"remove-fd\",\"arguments\":{\"fdset-id\":0}}", "{\"return\": {}}");
+    }
 }
 
 static void fd_sets(void **state)
@@ -363,6 +411,8 @@ int main(void)
         TEST(devices),
         TEST(commands_are_listed),
         TEST(change_of_the_cd),
+        TEST(arguments_of_a_change),
+        TEST(names_of_descriptors),
         TEST(drives_by_either_name),
         TEST(fd_sets),
         TEST(too_many_fds),
