@@ -21,7 +21,7 @@ static const char *const unserved[] = { "vkbd", "vfb", "9pfs", "qusb", "qdisk" }
 
 static bool node_is(struct xs_handle *xs, const char *dir, const char *name, const char *value)
 {
-    char path[PATH_BYTES];
+    char path[PATH_BYTES + 16];
     unsigned len = 0;
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     char *is = xs_read(xs, XBT_NULL, path, &len);
