@@ -217,13 +217,18 @@ static void make_folders(const char *path)
     }
 }
 
-/* Show what fd stands for as path in the new root. */
-static int show(int fd, const char *path, uint64_t attrs)
+/* What is at path and below it, as it is now: what is mounted there later is not in it. */
+static int copy_of(const char *path)
 {
-    char from[40], to[sizeof(ROOT) + PATH_MAX];
-    (void)snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+    return open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+}
+
+/* Show the copy as path in the new root. */
+static int show(int copy, const char *path, uint64_t attrs)
+{
+    char to[sizeof(ROOT) + PATH_MAX];
     (void)snprintf(to, sizeof(to), ROOT "%s", path);
-    return mount(from, to, NULL, MS_BIND | MS_REC, NULL) || restrict_mount(to, attrs, true) ? -1 : 0;
+    return move_mount(copy, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) || restrict_mount(to, attrs, true) ? -1 : 0;
 }
 
 static int show_system(void)
@@ -239,12 +244,13 @@ static int show_system(void)
                 return -1;
             continue;
         }
-        int fd = open(places[i], O_PATH | O_CLOEXEC | O_DIRECTORY);
-        if (fd < 0)
+        int copy = copy_of(places[i]);
+        if (copy < 0 && errno == ENOENT)
             continue; /* not on this system */
-        if (mkdir(to, 0755) != 0 || show(fd, places[i], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) != 0)
+        if (copy < 0 || mkdir(to, 0755) != 0 ||
+            show(copy, places[i], MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV) != 0)
             return -1;
-        close(fd);
+        close(copy);
     }
     return 0;
 }
@@ -260,14 +266,15 @@ static void make_file(const char *path)
 }
 
 /* QEMU finds out there whether the kernel has locks of open files, without which an image's locks are worth little. */
-static int show_null(int null)
+static int show_null(void)
 {
+    int null = copy_of("/dev/null");
     make_folders("/dev/null");
     make_file("/dev/null");
-    return show(null, "/dev/null", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    return null >= 0 ? show(null, "/dev/null", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) : -1;
 }
 
-/* fds: the folder (or -1) and the image, opened before the new root covered them. */
+/* Copies of the folder (or -1) and the image, made before the new root covered them: they may be right there. */
 static int show_image(const struct jail *jail, int folder, int image)
 {
     uint64_t attrs = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
@@ -284,7 +291,7 @@ static int show_image(const struct jail *jail, int folder, int image)
     return show(image, jail->image, attrs);
 }
 
-static void change_root(const struct jail *jail, int null)
+static void change_root(const struct jail *jail)
 {
     char folder[PATH_MAX];
     (void)snprintf(folder, sizeof(folder), "%s", jail->image);
@@ -292,13 +299,13 @@ static void change_root(const struct jail *jail, int null)
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         give_up(jail->error, "private mounts");
     /* A device's neighbours are other devices; in the root folder, all there is: no backing files there. */
-    int image_fd = open(jail->image, O_PATH | O_CLOEXEC);
-    int folder_fd = jail->device || !*folder ? -1 : open(folder, O_PATH | O_CLOEXEC | O_DIRECTORY);
-    if (image_fd < 0 || mount("thindm", ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") != 0)
+    int image_copy = copy_of(jail->image);
+    int folder_copy = jail->device || !*folder ? -1 : copy_of(folder);
+    if (image_copy < 0 || mount("thindm", ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") != 0)
         give_up(jail->error, "new root");
-    if (show_system() != 0 || show_null(null) != 0)
+    if (show_system() != 0 || show_null() != 0)
         give_up(jail->error, "programs and libraries");
-    if (show_image(jail, folder_fd, image_fd) != 0)
+    if (show_image(jail, folder_copy, image_copy) != 0)
         give_up(jail->error, "the image");
     if (chdir(ROOT) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0 ||
         chdir("/") != 0 || restrict_mount("/", MOUNT_ATTR_RDONLY, false) != 0)
@@ -372,7 +379,7 @@ static _Noreturn void enter(const struct jail *jail, bool spaces, uid_t uid, gid
     if (spaces && !root && map_user(uid, gid) != 0)
         give_up(jail->error, "user name space");
     if (spaces)
-        change_root(jail, null);
+        change_root(jail);
     set_limits();
     if (spaces && root)
         become_nobody(jail);

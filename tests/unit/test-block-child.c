@@ -267,6 +267,20 @@ static void backing_files_come_from_the_same_folder(void **state)
     }
 }
 
+/* The helper's root is put together where this image lies. */
+static void an_image_may_lie_in_tmp(void **state)
+{
+    struct bench *b = *state;
+    (void)snprintf(b->file, sizeof(b->file), "/tmp/thindm-image-%d", (int)getpid());
+    create(b, "qcow2");
+    int err = open_image(b, (struct block_open){ 0 });
+    fill(b->image, SECTOR, 3);
+    if (!err)
+        err = transfer(b, BLOCK_WRITE, 0, b->image, SECTOR);
+    (void)unlink(b->file);
+    assert_int_equal(err, 0);
+}
+
 static void two_writers_are_refused(void **state)
 {
     struct bench *b = *state;
@@ -353,6 +367,7 @@ int main(void)
         TEST(formats_are_never_guessed),
         TEST(the_helper_is_confined),
         TEST(backing_files_come_from_the_same_folder),
+        TEST(an_image_may_lie_in_tmp),
         TEST(two_writers_are_refused),
         TEST(stock_tools_see_our_lock),
         TEST(a_helper_that_dies_is_replaced_once),
