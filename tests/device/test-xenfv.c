@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <machine.h>
 #include <stdlib.h>
+#include <storage/ide.h>
 #include <string.h>
 #include <thindm/ioreq.h>
 
@@ -112,9 +113,14 @@ static int board_start(struct board *b, char error[CONFIG_ERROR_BYTES])
     int err = machine_create(&b->machine, error);
     if (err)
         return err;
-    ioreq_init(&b->engine, &(struct ioreq_config){ .ports = &b->machine.ports, .memory = &b->machine.memory,
-                               .pci = &b->machine.pci, .mem = &b->machine.mem, .log = &r->log, .sync_page = b->sync,
-                               .buffered_page = b->ring, .nr_vcpus = 1 });
+    ioreq_init(&b->engine, &(struct ioreq_config){ .ports = &b->machine.ports,
+                                                   .memory = &b->machine.memory,
+                                                   .pci = &b->machine.pci,
+                                                   .mem = &b->machine.mem,
+                                                   .log = &r->log,
+                                                   .sync_page = b->sync,
+                                                   .buffered_page = b->ring,
+                                                   .nr_vcpus = 1 });
     return 0;
 }
 
@@ -138,6 +144,12 @@ static int teardown(void **state)
 {
     board_free(*state);
     return 0;
+}
+
+static int change(struct board *b, const char *id, const char *path, const char *format, char error[CONFIG_ERROR_BYTES])
+{
+    return machine_change_medium(&b->machine, id, &(struct qmp_medium){ .path = path, .format = format, .fd = -1 },
+                                 error);
 }
 
 static uint32_t cfg(struct board *b, unsigned slot, unsigned function, unsigned reg, unsigned size)
@@ -237,7 +249,7 @@ static void ahci_is_behind_vga_and_unplugged_too(void **state)
     assert_int_equal(cfg(b, 4, 0, 0, 4), 0x29228086);
     assert_int_equal(machine_eject(&b->machine, "ahci0-cd5", false, error), 0);
     assert_true(machine_block_info(&b->machine, 0, &info) && info.tray_open);
-    assert_int_equal(machine_change_medium(&b->machine, "ahci0-cd5", -1, "cd", error), 0);
+    assert_int_equal(change(b, "ahci0-cd5", "cd", NULL, error), 0);
     assert_true(machine_block_info(&b->machine, 0, &info) && !info.tray_open);
     machine_drain(&b->machine);
     board_free(b);
@@ -261,7 +273,7 @@ static void nvme_is_unplugged_by_its_own_bit(void **state)
     assert_string_equal(info.file, "disk");
     assert_false(info.removable);
     assert_int_equal(machine_eject(&b->machine, "disk0", true, error), -EINVAL);
-    assert_int_equal(machine_change_medium(&b->machine, "disk0", -1, "cd", error), -EINVAL);
+    assert_int_equal(change(b, "disk0", "cd", NULL, error), -EINVAL);
     machine_drain(&b->machine);
     bus_write(&b->machine.ports, UNPLUG_PORT, 2, 7);
     assert_false(b->disk_closed);
@@ -280,6 +292,70 @@ static void nvme_is_unplugged_by_its_own_bit(void **state)
     assert_int_equal(board_start(b, error), -ENOENT);
     assert_true(b->disk_closed); /* what was opened before */
     board_free(b);
+}
+
+/* werror= and rerror= hold on every controller, and for a medium that comes later. */
+static void error_policies_reach_every_drive(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct board *b = board_new();
+    struct config_drive disk = {
+        .present = true, .path = "any", .id = "d", .read_error = BLOCK_IGNORE, .write_error = BLOCK_STOP
+    };
+    b->config.ahci = b->config.nvme = true;
+    b->config.nvme_serial = "nvme0";
+    b->config.nvme_slot = 7;
+    b->config.ide[0] = b->config.ahci_ports[0] = b->config.nvme_disks[0] = disk;
+    b->config.ide[2] = (struct config_drive){ .present = true, .cdrom = true, .id = "cd", .read_error = BLOCK_IGNORE };
+    assert_int_equal(board_start(b, error), 0);
+    assert_int_equal(change(b, "cd", "cd", NULL, error), 0);
+    for (unsigned i = 0, seen = 0; i < MACHINE_DRIVES; i++) {
+        struct ide_drive_info info;
+        const struct config_drive *d = machine_drive(&b->machine, i, &info);
+        seen += d != NULL;
+        assert_true(i < MACHINE_DRIVES - 1 || seen == 4);
+        if (!d)
+            continue;
+        assert_int_equal(info.block->policy.read_error, BLOCK_IGNORE);
+        assert_int_equal(info.block->policy.write_error, d->write_error);
+        assert_string_equal(info.block->policy.device, d->id);
+    }
+    board_free(b);
+}
+
+static void out8(struct board *b, uint16_t port, uint8_t val)
+{
+    bus_write(&b->machine.ports, port, 1, val);
+}
+
+/* What firmware does at boot: REP INSW of a DRQ block is one exit, however many sectors the block has. */
+static void a_drq_block_is_one_exit(void **state)
+{
+    enum { IDE = 0x1f0, SECTORS = 64, BLOCK_WORDS = 16 * 256, AT = 0x200000 };
+    struct board *b = *state;
+    struct ide_drive_info info;
+    (void)machine_drive(&b->machine, 0, &info);
+    uint8_t *data = container_of(info.block, struct rig_disk, block)->data;
+    for (unsigned i = 0; i < DISK_BYTES; i++)
+        data[i] = (uint8_t)(i / 512 + i);
+    const uint8_t task_file[][2] = { { 6, 0xe0 }, { 2, SECTORS }, { 3, 9 }, { 4, 0 }, { 5, 0 }, { 7, 0xc4 } };
+    for (unsigned i = 0; i < ARRAY_SIZE(task_file); i++)
+        out8(b, IDE + task_file[i][0], task_file[i][1]);
+    rig_settle(b->rig);
+    unsigned exits = 0;
+    for (; bus_read(&b->machine.ports, IDE + 7, 1) == 0x58; exits++) {
+        le64_put(b->sync + IOREQ_ADDR, IDE);
+        le64_put(b->sync + IOREQ_DATA, AT + exits * BLOCK_WORDS * 2u);
+        le32_put(b->sync + IOREQ_COUNT, BLOCK_WORDS);
+        le32_put(b->sync + IOREQ_SIZE, 2);
+        b->sync[IOREQ_TYPE] = IOREQ_PIO;
+        b->sync[IOREQ_FLAGS] = IOREQ_FLAG_READ | IOREQ_FLAG_POINTER | IOREQ_READY;
+        assert_true(ioreq_serve(&b->engine, 0));
+        assert_int_equal(b->sync[IOREQ_FLAGS] & IOREQ_STATE_MASK, IOREQ_RESP_READY);
+        assert_memory_equal(b->rig->ram + AT + exits * BLOCK_WORDS * 2, data + (9 + 16 * exits) * 512, BLOCK_WORDS * 2);
+    }
+    assert_int_equal(exits, SECTORS / 16);
+    assert_int_equal(info.block->stats.ops[BLOCK_READ], 1); /* and the host is asked once */
 }
 
 static void every_way_to_reset_says_reboot(void **state)
@@ -385,9 +461,18 @@ static void media_are_changed_by_either_name(void **state)
     assert_int_equal(machine_eject(&b->machine, "ide-5632", false, error), 0);
     assert_true(machine_block_info(&b->machine, 1, &info));
     assert_null(info.file);
-    assert_int_equal(machine_change_medium(&b->machine, "ide1-cd0", -1, "missing", error), -ENOENT);
-    assert_non_null(strstr(error, "missing"));
-    assert_int_equal(machine_change_medium(&b->machine, "ide1-cd0", -1, "cd", error), 0);
+    assert_int_equal(change(b, "ide1-cd0", "missing", NULL, error), -ENOENT);
+    assert_string_equal(error, "Could not open 'missing': No such file or directory");
+    assert_int_equal(change(b, "ide1-cd0", "another cd", "qcow2", error), 0);
+    assert_true(machine_block_info(&b->machine, 1, &info));
+    assert_string_equal(info.file, "another cd");
+    assert_string_equal(info.format, "qcow2");
+    assert_int_equal(change(b, "ide-5632", "cd", NULL, error), 0);
+    assert_true(machine_block_info(&b->machine, 1, &info));
+    assert_string_equal(info.file, "cd");
+    assert_string_equal(info.format, "raw");
+    assert_int_equal(change(b, "ide0-hd0", "cd", NULL, error), -EINVAL);
+    assert_string_equal(error, "Device 'ide0-hd0' is not removable, or doesn't take this medium");
     assert_int_equal(machine_eject(&b->machine, "ide0-hd0", true, error), -EINVAL);
     assert_int_equal(machine_eject(&b->machine, "nobody", false, error), -ENODEV);
     assert_non_null(strstr(error, "nobody"));
@@ -484,6 +569,8 @@ int main(void)
         TEST(unplug_closes_the_disk_and_keeps_the_cd),
         cmocka_unit_test(ahci_is_behind_vga_and_unplugged_too),
         cmocka_unit_test(nvme_is_unplugged_by_its_own_bit),
+        cmocka_unit_test(error_policies_reach_every_drive),
+        TEST(a_drq_block_is_one_exit),
         TEST(every_way_to_reset_says_reboot),
         TEST(s5_powers_off_and_s3_sleeps),
         cmocka_unit_test(a_board_with_its_own_platform_wakes_up),
