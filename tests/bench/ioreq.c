@@ -153,6 +153,37 @@ static void dma_read(struct bench *b, unsigned n)
     }
 }
 
+/* 128 KiB as firmware reads them: by PIO in blocks of so many sectors, REP INSW for each, the status before it. */
+static void pio_read(struct bench *b, unsigned n, uint8_t command, unsigned block)
+{
+    static const struct {
+        uint8_t reg, val;
+    } task_file[] = { { 6, 0xe0 }, { 2, 1 }, { 2, 0 }, { 3, 0 }, { 3, 0 }, { 4, 0 }, { 4, 0 }, { 5, 0 }, { 5, 0 } };
+    while (n-- > 0) {
+        for (unsigned i = 0; i < ARRAY_SIZE(task_file); i++)
+            sim_port_write(b->sim, TASK_FILE + task_file[i].reg, 1, task_file[i].val);
+        sim_port_write(b->sim, TASK_FILE + 7, 1, command);
+        for (unsigned sector = 0; sector < DMA_BYTES / 512; sector += block) {
+            while (sim_port_read(b->sim, TASK_FILE + 7, 1) & 0x80)
+                settle(b);
+            sim_request(b->sim, &(struct sim_request){ .type = IOREQ_PIO, .read = true, .pointer = true, .addr = TASK_FILE,
+                                    .data = DMA_ADDR + 512 * sector, .size = 2, .count = 256 * block });
+        }
+        if (sim_port_read(b->sim, TASK_FILE + 7, 1) != 0x50)
+            fail("the transfer failed");
+    }
+}
+
+static void pio_read_sectors(struct bench *b, unsigned n)
+{
+    pio_read(b, n, 0x24, 1);
+}
+
+static void pio_read_multiple(struct bench *b, unsigned n)
+{
+    pio_read(b, n, 0x29, 16);
+}
+
 static void snapshot_save(struct bench *b, unsigned n)
 {
     while (n-- > 0) {
@@ -174,6 +205,8 @@ static const struct {
     { "VGA MMIO write", vga_write, 400000 },
     { "buffered ring write", buffered_write, 400000 },
     { "IDE 128 KiB DMA read", dma_read, 2000 },
+    { "IDE 128 KiB PIO, 1 sector", pio_read_sectors, 200 },
+    { "IDE 128 KiB PIO, 16 sectors", pio_read_multiple, 500 },
     { "snapshot save", snapshot_save, 1000 },
 };
 
@@ -199,7 +232,7 @@ int main(int argc, char **argv)
         fail("no memory");
     set_up(b);
     if (!json)
-        printf("%-24s %12s %12s %12s\n", "ns each", "median", "fastest", "slowest");
+        printf("%-28s %12s %12s %12s\n", "ns each", "median", "fastest", "slowest");
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         double ns[ROUNDS];
         cases[i].run(b, cases[i].n / 10); /* warm */
@@ -213,7 +246,7 @@ int main(int argc, char **argv)
             printf("%s{\"name\": \"%s\", \"median_ns\": %.1f, \"min_ns\": %.1f, \"max_ns\": %.1f}%s\n", i == 0 ? "[" : " ", cases[i].name,
                    ns[ROUNDS / 2], ns[0], ns[ROUNDS - 1], i + 1 < ARRAY_SIZE(cases) ? "," : "]");
         else
-            printf("%-24s %12.1f %12.1f %12.1f\n", cases[i].name, ns[ROUNDS / 2], ns[0], ns[ROUNDS - 1]);
+            printf("%-28s %12.1f %12.1f %12.1f\n", cases[i].name, ns[ROUNDS / 2], ns[0], ns[ROUNDS - 1]);
     }
     snap_buf_free(&b->saved);
     machine_destroy(&b->m);
