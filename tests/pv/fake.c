@@ -98,7 +98,10 @@ static int op_read(void *opaque, const char *path, char *value, size_t size)
 
 static int op_write(void *opaque, const char *path, const char *value)
 {
-    fake_write(opaque, path, value);
+    struct fake *f = opaque;
+    size_t len = strlen(path), tail = strlen("/state");
+    f->states += len > tail && strcmp(path + len - tail, "/state") == 0;
+    fake_write(f, path, value);
     return 0;
 }
 

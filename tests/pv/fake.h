@@ -51,6 +51,7 @@ struct fake {
     unsigned nr_events;
     uint32_t bound; /* remote port, 0: none */
     unsigned notified, map_calls, copy_calls, copies, unmap_calls;
+    unsigned states; /* how often a back end wrote a state: front ends look again each time */
     void (*before_copy)(struct fake *f); /* the guest at work between two looks of the back end */
     /* Images by path: size; 0: no such file. */
     bool shared; /* pv_config.shared */

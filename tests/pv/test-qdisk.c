@@ -476,6 +476,39 @@ static void a_cd_can_be_changed(void **state)
     assert_int_equal(front_run(&front, 4), ERROR);
 }
 
+/* What libxl writes for cd-eject and cd-insert, the type with it: the front end stays connected and is told each time.
+ */
+static void cd_insert_and_eject_of_libxl(void **state)
+{
+    static const struct {
+        const char *params, *sectors;
+    } steps[] = {
+        { "aio:/one.iso", "2048" }, { "", "0" }, { "aio:/two.iso", "2048" }, { "aio:/one.iso", "2048" }, { "", "0" }
+    };
+    struct front front;
+    struct fake *f = *state;
+    fake_entry(f, "51712", "", "r", "cdrom");
+    fake_start(f);
+    front_connect(&front, f, "51712", 64, 1, false);
+    front_state(&front, CONNECTED);
+    struct seg s = { fake_grant(f), 0, 0 };
+    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        unsigned states = f->states;
+        fake_write(f, "backend/qdisk/7/51712/type", "qdisk");
+        fake_write(f, "backend/qdisk/7/51712/params", steps[i].params);
+        fake_settle(f);
+        assert_int_equal(f->states, states + 1);
+        assert_string_equal(fake_back(f, "state"), "4");
+        assert_string_equal(fake_back(f, "sectors"), steps[i].sectors);
+        front_put(&front, READ, i, 0, &s, 1);
+        assert_int_equal(front_run(&front, i), steps[i].params[0] ? OKAY : ERROR);
+    }
+    unsigned states = f->states;
+    fake_write(f, "backend/qdisk/7/51712/params", ""); /* written again, and nothing new in it */
+    fake_settle(f);
+    assert_int_equal(f->states, states);
+}
+
 static void a_grown_image_is_told(void **state)
 {
     struct front front;
@@ -632,6 +665,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(read_only_is_enforced, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_of_the_image_reach_the_guest, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cd_can_be_changed, setup, teardown),
+        cmocka_unit_test_setup_teardown(cd_insert_and_eject_of_libxl, setup, teardown),
         cmocka_unit_test_setup_teardown(a_grown_image_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(formats_are_passed_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_disk_holds_up_nobody, setup, teardown),
