@@ -514,6 +514,36 @@ static void medium_change(void **state)
     assert_int_equal(packet(b, CD, ready, 0, false), DHRS | TFES);
 }
 
+/* What GET EVENT STATUS NOTIFICATION says of the medium: 0 nothing, 1 eject request, 2 new medium, 3 removed. */
+static unsigned media_event(struct bench *b)
+{
+    static const uint8_t cdb[12] = { 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8 };
+    (void)packet(b, CD, cdb, 8, true);
+    assert_int_equal(px(b, CD, TFD) & ERR, 0);
+    return b->r->ram[DATA + 4] & 0x0f;
+}
+
+/* Operating systems poll for events; nothing else tells of them, as on the machine that Xen guests know. */
+static void media_events(void **state)
+{
+    struct bench *b = *state;
+    static const uint8_t lock[12] = { 0x1e, 0, 0, 0, 1 }, unlock[12] = { 0x1e }, eject[12] = { 0x1b, 0, 0, 0, 2 };
+    assert_int_equal(media_event(b), 0);
+    assert_int_equal(packet(b, CD, lock, 0, false), DHRS);
+    assert_int_equal(ahci_eject(b->r->dev, "ahcidisk-3", false), -EBUSY);
+    assert_int_equal(b->tray_moves, 0);
+    assert_int_equal(media_event(b), 1);
+    assert_int_equal(packet(b, CD, unlock, 0, false), DHRS);
+    assert_int_equal(packet(b, CD, eject, 0, false), DHRS);
+    assert_int_equal(b->tray_moves, 1);
+    assert_int_equal(media_event(b), 3);
+    assert_int_equal(ahci_change_medium(b->r->dev, "ahcidisk-3", false, &bench_image(b, CD_BYTES, NULL)->block), 0);
+    assert_int_equal(media_event(b), 2);
+    assert_int_equal(media_event(b), 0);
+    assert_int_equal(px(b, CD, PIS), 0); /* no interrupt, no hot-plug: the port and the link are as they were */
+    assert_int_equal(px(b, CD, SERR), 0);
+}
+
 /* While a command runs its list goes where no memory is, or frames are no longer received: it ends all the same. */
 static void structures_go_away(void **state)
 {
@@ -608,6 +638,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(disk_errors, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(packets, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(medium_change, mixed, bench_teardown),
+        cmocka_unit_test_setup_teardown(media_events, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(structures_go_away, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(stop_within_a_command, mixed, bench_teardown),
         cmocka_unit_test_setup_teardown(reset_during_a_write, mixed, bench_teardown),
