@@ -92,6 +92,42 @@ guest_says() {
     [ -s /run/lab/inventory ] || rm /run/lab/inventory
 }
 
+# disk VDEV FORMAT IMAGE: one for the list of the configuration.
+disk() { echo "\"format=$2,vdev=$1,access=rw,backendtype=qdisk,target=$3\""; }
+
+# disk_figures: while the guest measures (disk_speed in guest/disk.sh), what the device model uses of the CPU.
+disk_figures() {
+    local phase cpu
+    for phase in seq_write seq_read rand_read rand_write; do
+        wait_until 600 said "^LAB begin $phase" || return
+        cpu=$(cpu_ns)
+        wait_until 600 said "^LAB end $phase" || return
+        # Each moves 32 MiB at a time, or 2000 times 4 KiB.
+        case $phase in
+        seq_*) figure "cpu_$phase" "$(awk "BEGIN { printf \"%.0f\", ($(cpu_ns) - $cpu) * 32 / 1e6 }")" ms/GiB ;;
+        *) figure "cpu_$phase" "$(awk "BEGIN { printf \"%.1f\", ($(cpu_ns) - $cpu) / 2e6 }")" us/request ;;
+        esac
+    done
+}
+
+# files_equal NAME IMAGE: the raw image has a clean file system, and in it what the guest says it wrote.
+files_equal() {
+    local sum file
+    tr -d '\r' <$serial | sed -n "s/^LAB sum $1 //p" >"/run/lab/sums-$1"
+    [ -s "/run/lab/sums-$1" ] || return 1
+    e2fsck -f -n "$2" || return 1
+    while read -r sum file; do
+        [ "$(debugfs -R "cat $file" "$2" 2>/dev/null | md5sum | cut -d ' ' -f 1)" = "$sum" ] || {
+            echo "$file differs"
+            return 1
+        }
+    done <"/run/lab/sums-$1"
+}
+# qcow2_files_equal NAME IMAGE: the same of an image of this format.
+qcow2_files_equal() {
+    qemu-img check -f qcow2 "$2" && qemu-img convert -f qcow2 -O raw "$2" "$2.raw" && files_equal "$1" "$2.raw"
+}
+
 # milliseconds FROM TO (nanoseconds)
 milliseconds() { awk "BEGIN { printf \"%.1f\", ($2 - $1) / 1e6 }"; }
 
