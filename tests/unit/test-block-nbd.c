@@ -490,6 +490,9 @@ static void a_server_that_hangs_counts_as_gone(void **state)
     b->w->host.nbd.hold_ns = 200 * NS_PER_MS;
     assert_int_equal(open_disk(b, (struct block_open){ 0 }), 0);
     assert_int_equal(kill(b->server, SIGSTOP), 0);
+    int status;
+    assert_int_equal(waitpid(b->server, &status, WUNTRACED), b->server); /* now it is; before that it may still answer */
+    assert_true(WIFSTOPPED(status));
     assert_int_equal(transfer(b, BLOCK_READ, 0, b->mem, SECTOR), -EIO);
     assert_non_null(strstr(b->w->line, "doesn't answer"));
     assert_int_equal(kill(b->server, SIGCONT), 0);
