@@ -46,37 +46,13 @@ enum { BAR_INDEX = 4, BAR_ABAR = 5, INDEX_BYTES = 32, INDEX_REG = 0x10, DATA_REG
 enum { CAP_MSI = 0x80, CAP_SATA = 0xa8 };
 enum { FIRST_SERIAL = 5 /* the IDE controller has four before */, SERIALS_PER_PORT = 2 };
 
-#define SNAP_DRIVE(n)                                                                                                  \
-    SNAP(struct ahci, port[n].chan.drive[0].kind), SNAP(struct ahci, port[n].chan.drive[0].status),                    \
-        SNAP(struct ahci, port[n].chan.drive[0].error), SNAP(struct ahci, port[n].chan.drive[0].transfer_mode),        \
-        SNAP(struct ahci, port[n].chan.drive[0].regs.features), SNAP(struct ahci, port[n].chan.drive[0].regs.count),   \
-        SNAP(struct ahci, port[n].chan.drive[0].regs.low), SNAP(struct ahci, port[n].chan.drive[0].regs.mid),          \
-        SNAP(struct ahci, port[n].chan.drive[0].regs.high), SNAP(struct ahci, port[n].chan.drive[0].regs.device),      \
-        SNAP(struct ahci, port[n].chan.drive[0].regs.hob_features),                                                    \
-        SNAP(struct ahci, port[n].chan.drive[0].regs.hob_count),                                                       \
-        SNAP(struct ahci, port[n].chan.drive[0].regs.hob_low), SNAP(struct ahci, port[n].chan.drive[0].regs.hob_mid),  \
-        SNAP(struct ahci, port[n].chan.drive[0].regs.hob_high), SNAP(struct ahci, port[n].chan.drive[0].disk.heads),   \
-        SNAP(struct ahci, port[n].chan.drive[0].disk.sectors), SNAP(struct ahci, port[n].chan.drive[0].disk.multiple), \
-        SNAP(struct ahci, port[n].chan.drive[0].disk.write_cache),                                                     \
-        SNAP(struct ahci, port[n].chan.drive[0].disk.look_ahead), SNAP(struct ahci, port[n].chan.drive[0].disk.smart), \
-        SNAP(struct ahci, port[n].chan.drive[0].disk.smart_autosave),                                                  \
-        SNAP(struct ahci, port[n].chan.drive[0].disk.smart_self_test),                                                 \
-        SNAP(struct ahci, port[n].chan.drive[0].disk.power), SNAP(struct ahci, port[n].chan.drive[0].cd.tray_open),    \
-        SNAP(struct ahci, port[n].chan.drive[0].cd.locked), SNAP(struct ahci, port[n].chan.drive[0].cd.change),        \
-        SNAP(struct ahci, port[n].chan.drive[0].cd.events), SNAP(struct ahci, port[n].chan.drive[0].cd.key),           \
-        SNAP(struct ahci, port[n].chan.drive[0].cd.asc), SNAP(struct ahci, port[n].chan.drive[0].cd.ascq),             \
-        SNAP(struct ahci, port[n].chan.drive[0].cd.sense_lba_valid),                                                   \
-        SNAP(struct ahci, port[n].chan.drive[0].cd.sense_lba),                                                         \
-        SNAP_ARRAY(struct ahci, port[n].chan.drive[0].cd.recovery),                                                    \
-        SNAP_ARRAY(struct ahci, port[n].chan.drive[0].cd.volume)
-
 #define SNAP_PORT(n)                                                                                                   \
     SNAP(struct ahci, port[n].clb), SNAP(struct ahci, port[n].fb), SNAP(struct ahci, port[n].is),                      \
         SNAP(struct ahci, port[n].ie), SNAP(struct ahci, port[n].cmd_reg), SNAP(struct ahci, port[n].sig),             \
         SNAP(struct ahci, port[n].sctl), SNAP(struct ahci, port[n].serr), SNAP(struct ahci, port[n].sact),             \
         SNAP(struct ahci, port[n].ci), SNAP(struct ahci, port[n].tfd), SNAP(struct ahci, port[n].owe_signature),       \
         SNAP(struct ahci, port[n].srst), SNAP(struct ahci, port[n].halted), SNAP(struct ahci, port[n].queue_failed),   \
-        SNAP_ARRAY(struct ahci, port[n].queue_log), SNAP_DRIVE(n)
+        SNAP_ARRAY(struct ahci, port[n].queue_log), IDE_SNAP_DRIVE(struct ahci, port[n].chan.drive[0])
 
 static const struct snap_field ahci_fields[] = {
     SNAP_ARRAY(struct ahci, pci.config),

@@ -19,31 +19,6 @@ struct ide_piix3 {
     struct ide_channel chan[IDE_CHANNELS];
 };
 
-#define SNAP_DRIVE(c, d)                                                                                               \
-    SNAP(struct ide_piix3, chan[c].drive[d].kind), SNAP(struct ide_piix3, chan[c].drive[d].status),                    \
-        SNAP(struct ide_piix3, chan[c].drive[d].error), SNAP(struct ide_piix3, chan[c].drive[d].transfer_mode),        \
-        SNAP(struct ide_piix3, chan[c].drive[d].irq), SNAP(struct ide_piix3, chan[c].drive[d].regs.features),          \
-        SNAP(struct ide_piix3, chan[c].drive[d].regs.count), SNAP(struct ide_piix3, chan[c].drive[d].regs.low),        \
-        SNAP(struct ide_piix3, chan[c].drive[d].regs.mid), SNAP(struct ide_piix3, chan[c].drive[d].regs.high),         \
-        SNAP(struct ide_piix3, chan[c].drive[d].regs.device),                                                          \
-        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_features),                                                    \
-        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_count),                                                       \
-        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_low), SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_mid),  \
-        SNAP(struct ide_piix3, chan[c].drive[d].regs.hob_high), SNAP(struct ide_piix3, chan[c].drive[d].disk.heads),   \
-        SNAP(struct ide_piix3, chan[c].drive[d].disk.sectors), SNAP(struct ide_piix3, chan[c].drive[d].disk.multiple), \
-        SNAP(struct ide_piix3, chan[c].drive[d].disk.write_cache),                                                     \
-        SNAP(struct ide_piix3, chan[c].drive[d].disk.look_ahead), SNAP(struct ide_piix3, chan[c].drive[d].disk.smart), \
-        SNAP(struct ide_piix3, chan[c].drive[d].disk.smart_autosave),                                                  \
-        SNAP(struct ide_piix3, chan[c].drive[d].disk.smart_self_test),                                                 \
-        SNAP(struct ide_piix3, chan[c].drive[d].disk.power), SNAP(struct ide_piix3, chan[c].drive[d].cd.tray_open),    \
-        SNAP(struct ide_piix3, chan[c].drive[d].cd.locked), SNAP(struct ide_piix3, chan[c].drive[d].cd.change),        \
-        SNAP(struct ide_piix3, chan[c].drive[d].cd.events), SNAP(struct ide_piix3, chan[c].drive[d].cd.key),           \
-        SNAP(struct ide_piix3, chan[c].drive[d].cd.asc), SNAP(struct ide_piix3, chan[c].drive[d].cd.ascq),             \
-        SNAP(struct ide_piix3, chan[c].drive[d].cd.sense_lba_valid),                                                   \
-        SNAP(struct ide_piix3, chan[c].drive[d].cd.sense_lba),                                                         \
-        SNAP_ARRAY(struct ide_piix3, chan[c].drive[d].cd.recovery),                                                    \
-        SNAP_ARRAY(struct ide_piix3, chan[c].drive[d].cd.volume)
-
 #define SNAP_CHANNEL(c)                                                                                                \
     SNAP(struct ide_piix3, chan[c].control), SNAP(struct ide_piix3, chan[c].selected),                                 \
         SNAP(struct ide_piix3, chan[c].bm_command), SNAP(struct ide_piix3, chan[c].bm_status),                         \
@@ -62,10 +37,10 @@ struct ide_piix3 {
 
 static const struct snap_field ide_fields[] = {
     SNAP_ARRAY(struct ide_piix3, pci.config),
-    SNAP_DRIVE(0, 0),
-    SNAP_DRIVE(0, 1),
-    SNAP_DRIVE(1, 0),
-    SNAP_DRIVE(1, 1),
+    IDE_SNAP_DRIVE(struct ide_piix3, chan[0].drive[0]),
+    IDE_SNAP_DRIVE(struct ide_piix3, chan[0].drive[1]),
+    IDE_SNAP_DRIVE(struct ide_piix3, chan[1].drive[0]),
+    IDE_SNAP_DRIVE(struct ide_piix3, chan[1].drive[1]),
     SNAP_CHANNEL(0),
     SNAP_CHANNEL(1),
     SNAP_PART(struct ide_piix3, chan[0].buf, chan[0].saved),

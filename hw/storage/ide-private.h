@@ -114,6 +114,21 @@ struct ide_drive {
     struct ide_cd cd;
 };
 
+/* What snapshots have of a drive; AHCI's has no irq of its own, which stays false. */
+#define IDE_SNAP_DRIVE(type, drive)                                                                                    \
+    SNAP(type, drive.kind), SNAP(type, drive.status), SNAP(type, drive.error), SNAP(type, drive.transfer_mode),        \
+        SNAP(type, drive.irq), SNAP(type, drive.regs.features), SNAP(type, drive.regs.count),                          \
+        SNAP(type, drive.regs.low), SNAP(type, drive.regs.mid), SNAP(type, drive.regs.high),                           \
+        SNAP(type, drive.regs.device), SNAP(type, drive.regs.hob_features), SNAP(type, drive.regs.hob_count),          \
+        SNAP(type, drive.regs.hob_low), SNAP(type, drive.regs.hob_mid), SNAP(type, drive.regs.hob_high),               \
+        SNAP(type, drive.disk.heads), SNAP(type, drive.disk.sectors), SNAP(type, drive.disk.multiple),                 \
+        SNAP(type, drive.disk.write_cache), SNAP(type, drive.disk.look_ahead), SNAP(type, drive.disk.smart),           \
+        SNAP(type, drive.disk.smart_autosave), SNAP(type, drive.disk.smart_self_test), SNAP(type, drive.disk.power),   \
+        SNAP(type, drive.cd.tray_open), SNAP(type, drive.cd.locked), SNAP(type, drive.cd.change),                      \
+        SNAP(type, drive.cd.events), SNAP(type, drive.cd.key), SNAP(type, drive.cd.asc), SNAP(type, drive.cd.ascq),    \
+        SNAP(type, drive.cd.sense_lba_valid), SNAP(type, drive.cd.sense_lba), SNAP_ARRAY(type, drive.cd.recovery),     \
+        SNAP_ARRAY(type, drive.cd.volume)
+
 /* The command at work. There is one per channel: a drive whose neighbour gets a command forgets its own. */
 struct ide_xfer {
     uint8_t phase, step, unit, command;
