@@ -16,8 +16,9 @@
 #include "ahci.h"
 #include "rig.h"
 
-enum { DEVFN = 0x28, INDEX_PORT = 0xc100, WIRE = 16 + 4 * 5 };
-#define ABAR UINT64_C(0xfebf1000)
+/* Places that the fuzz target has too: what the tests do makes seeds for it. */
+enum { DEVFN = 0x20, INDEX_PORT = 0xc200, WIRE = 16 + 4 * 4 };
+#define ABAR UINT64_C(0xe4000000)
 enum { CAP = 0x00, GHC = 0x04, IS = 0x08, PI = 0x0c, VS = 0x10 };
 enum { CLB = 0x00, CLBU = 0x04, FB = 0x08, FBU = 0x0c, PIS = 0x10, PIE = 0x14, CMD = 0x18, TFD = 0x20, SIG = 0x24,
        SSTS = 0x28, SCTL = 0x2c, SERR = 0x30, SACT = 0x34, CI = 0x38 };
@@ -29,7 +30,7 @@ enum { DHRS = 0x01, PSS = 0x02, SDBS = 0x08 };
 #define TFES UINT32_C(0x40000000)
 enum { READY = 0x50, ERR = 0x01, BSY = 0x80, ABRT = 0x04, IDNF = 0x10, UNC = 0x40 };
 /* Guest addresses: per port a page of lists and frames, per slot a page of table; data. */
-enum { LISTS = 0x10000, FRAMES = 0x800, TABLES = 0x20000, DATA = 0x400000 };
+enum { LISTS = 0x10000, FRAMES = 0x800, TABLES = 0x20000, DATA = 0x100000 };
 #define DISK_BYTES (8 * MIB)
 #define CD_BYTES   (4 * MIB)
 

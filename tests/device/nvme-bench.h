@@ -17,7 +17,7 @@
 #include "rig.h"
 
 enum { DEVFN = 7 << 3, IRQ_WIRE = IRQ_ISA_LINES + IRQ_PCI_PINS * 7, QUEUES = 6, SECTOR = 512, PAGE = 4096 };
-#define BAR        UINT64_C(0xe0000000)
+#define BAR        UINT64_C(0xe3000000)
 #define DISK_BYTES (4 * MIB)
 /* Registers. */
 enum {
@@ -61,8 +61,8 @@ enum {
 enum { BAD_LBA = 0x80, NO_SPACE = 0x81, WRITE_FAULT = 0x280, READ_ERROR = 0x281 };
 enum { BAD_CQ = 0x100, BAD_QID = 0x101, BAD_QSIZE = 0x102, AER_LIMIT = 0x105, BAD_VECTOR = 0x108, BAD_LOG = 0x109 };
 enum { BAD_DELETION = 0x10c, NOT_SAVEABLE = 0x10d };
-/* Guest memory: queues, PRP lists, data. */
-enum { SQ_AT = 0x200000, CQ_AT = 0x240000, LIST_AT = 0x280000, DATA_AT = 0x300000, ADMIN_LAST = 31, IO_LAST = 63 };
+/* Guest memory: queues, PRP lists, data; where the fuzz target has RAM, for which the tests make seeds. */
+enum { SQ_AT = 0x10000, CQ_AT = 0x20000, LIST_AT = 0x30000, DATA_AT = 0x110000, ADMIN_LAST = 31, IO_LAST = 63 };
 
 struct bench {
     struct rig *r;
@@ -173,6 +173,7 @@ static inline void queue_state(struct bench *b, unsigned q, uint16_t sq_last, ui
 static inline void enable(struct bench *b)
 {
     queue_state(b, 0, ADMIN_LAST, ADMIN_LAST);
+    wr(b, CC, 0); /* it is off, but not in the fuzz target */
     wr(b, AQA, ADMIN_LAST | ADMIN_LAST << 16);
     rig_mmio_write(b->r, BAR + ASQ, 8, SQ_AT);
     rig_mmio_write(b->r, BAR + ACQ, 8, CQ_AT);

@@ -343,7 +343,7 @@ static void chopped_sectors(void **state)
     struct bench *b = *state;
     uint8_t *ram = b->r->ram, *image = b->disk[0]->data;
     for (unsigned slot = 0; slot < 32; slot++) {
-        uint8_t *table = ram + 0x100000 + 0x5000 * slot;
+        uint8_t *table = ram + 0x400000 + 0x5000 * slot;
         put_queued(b, 0, slot, slot & 1, 3000 * (slot & 1) + 8 * slot, 8);
         memcpy(table, table_of(b, slot), 0x80);
         for (unsigned i = 0; i < 1024; i++) {
@@ -352,7 +352,7 @@ static void chopped_sectors(void **state)
         }
         memset(ram + DATA + 0x10000 * slot, (int)slot, 4096);
         put_header(b, 0, slot, 1024, 0);
-        le64_put(list_of(b, 0) + 32 * slot + 8, 0x100000 + 0x5000 * slot);
+        le64_put(list_of(b, 0) + 32 * slot + 8, 0x400000 + 0x5000 * slot);
     }
     issue_queued(b, 0, 0xffffffff);
     rig_settle(b->r);
