@@ -169,6 +169,21 @@ static void string_in_goes_to_memory_as_a_block(void **state)
     assert_int_equal(b->rig->ram[0x2400], 0);
 }
 
+/* Other devices have pinned all that may be: element by element then, and none is lost. */
+static void string_while_others_pinned_all(void **state)
+{
+    struct bench *b = *state;
+    static struct mem_pin pins[MEM_MAX_PINNED];
+    rig_crowd(b->rig, pins);
+    serve(b, 0, (struct ask){ PORT, 0x2000, 3, 4, IOREQ_PIO, IOREQ_FLAG_READ | IOREQ_FLAG_POINTER });
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(le32_get(b->rig->ram + 0x2000 + 4 * i), 0x55667700 + i);
+    serve(b, 0, (struct ask){ PORT, 0x2000, 3, 4, IOREQ_PIO, IOREQ_FLAG_POINTER });
+    assert_int_equal(b->port.writes, 3);
+    assert_int_equal(b->port.vals[2], 0x55667702);
+    rig_uncrowd(b->rig, pins);
+}
+
 static void string_out_descends_with_df(void **state)
 {
     struct bench *b = *state;
@@ -570,6 +585,7 @@ int main(void)
         TEST(port_write_is_masked_to_its_size),
         TEST(slot_without_request_is_left_alone),
         TEST(string_in_goes_to_memory_as_a_block),
+        TEST(string_while_others_pinned_all),
         TEST(string_out_descends_with_df),
         TEST(string_with_a_straddling_element),
         TEST(string_in_to_a_hole_still_reads_the_device),
