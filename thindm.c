@@ -437,7 +437,7 @@ static int confine(struct thindm *t, const struct runas *runas)
     int err = privileges_drop(c->chroot_dir, c->runas ? runas : NULL, t->error);
     if (!err && c->sandbox)
         err = sandbox_enter(t->error);
-    t->host.confined = c->chroot_dir || c->runas || c->sandbox;
+    t->host.confined = c->chroot_dir || c->sandbox; /* as another user some things may still be had */
     return err;
 }
 

@@ -268,7 +268,7 @@ static int open_medium(struct machine *m, const struct config_drive *d, const st
         set_policy(m, d, *out);
     else
         snprintf(error, CONFIG_ERROR_BYTES, "Could not open '%.96s': %s%s", medium->path, strerror(-err),
-                 err == -EPERM ? "; under -sandbox, -chroot and -runas media must be raw and come by add-fd" : "");
+                 err == -EPERM ? "; under -sandbox and -chroot media must be raw and come by add-fd" : "");
     return err;
 }
 

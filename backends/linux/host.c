@@ -56,7 +56,7 @@ static int host_block_open(struct host *host, const struct block_open *open, str
         return block_file_open(&l->files, &how, out);
     if (l->confined) {
         log_print(how.log, LOG_ERROR, "block",
-                  "%s: needs a helper or a server, which -sandbox, -chroot and -runas keep away; not opened",
+                  "%s: needs a helper or a server, which -sandbox and -chroot keep away; not opened",
                   how.path ? how.path : "the new medium");
         return -EPERM;
     }

@@ -26,7 +26,7 @@ struct host {
     void *opaque;
     /* 0 and *out is the caller's, or -errno with one line in the log that says what and why. */
     int (*chr_open)(struct host *host, const struct chr_config *config, struct chr **out);
-    /* -EPERM also: a confined process (-sandbox, -chroot, -runas) can't have a helper or a connection for it. */
+    /* -EPERM also: a confined process (-sandbox, -chroot) can't have a helper or a connection for it. */
     int (*block_open)(struct host *host, const struct block_open *open, struct block **out);
     void (*close_fd)(struct host *host, int fd);
     /* A whole file of at most max bytes into malloc()ed memory (ROM images). 0 or -errno; the caller says so. */

@@ -563,7 +563,7 @@ static void an_image_format(void **state)
 {
     struct bench *b = *state;
     char path[128];
-    static const char why[] = "under -sandbox, -chroot and -runas media must be raw and come by add-fd";
+    static const char why[] = "under -sandbox and -chroot media must be raw and come by add-fd";
     if (!has_image_tools())
         skip();
     convert(b, path);
