@@ -141,6 +141,7 @@ struct fuzz_board {
     bool vram_touched;
     unsigned saves;     /* snapshots that may still be taken: they take long */
     unsigned pokes;     /* foreign ones so far: they take less */
+    unsigned others_pinned; /* buckets of memory */
     struct snap_buf first[FUZZ_MAX_DEVICES]; /* records of the first state, in the order of the list, where needed */
 };
 

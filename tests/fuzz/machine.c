@@ -63,6 +63,18 @@ static uint64_t vram_place(uint8_t n)
     return n == 0 ? HV_VRAM_PARKED : (uint64_t)n << (n & 1 ? 25 : 40) | (n & 2);
 }
 
+/* A save for which there may be no memory. */
+static void save_without_memory(struct machine *m, unsigned fail)
+{
+    struct snap_buf state = { 0 };
+    fuzz_heap_fail(fail);
+    int err = machine_save(m, &state);
+    fuzz_heap_fail(0);
+    snap_buf_free(&state);
+    if (err && err != -ENOMEM)
+        fuzz_bug("saving the board: error %d", err);
+}
+
 /* The whole board saved and restored, then once more with bytes of in in it, which it may refuse. */
 static void state_event(struct fuzz_board *b, struct fuzz_in *in)
 {
@@ -79,12 +91,17 @@ static void state_event(struct fuzz_board *b, struct fuzz_in *in)
         if (back < state.len)
             state.data[state.len - 1 - back] = val;
     }
-    if (fuzz_u8(in) & 1)
+    uint8_t how = fuzz_u8(in);
+    if (how & 1)
         state.len -= min_u64(state.len, fuzz_u8(in));
+    if (how & 2) /* not even what is no device's */
+        state.len = min_u64(state.len, fuzz_u8(in));
     state.pos = 0;
     if (machine_restore(&b->m, &state, error))
         devices_reset(&b->m.devices); /* a refused state never runs */
     snap_buf_free(&state);
+    if (how & 4)
+        save_without_memory(&b->m, fuzz_u8(in));
 }
 
 static void change_event(struct fuzz_board *b, const char *id, int fd)

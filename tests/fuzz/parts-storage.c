@@ -7,11 +7,21 @@
 
 enum { DEVFN_AHCI = PCI_DEVFN(4, 0), DEVFN_NVME = PCI_DEVFN(7, 0) };
 
+/* Other devices have pinned all that may be, or nothing again. */
+static void crowd(struct fuzz_board *b)
+{
+    struct mem *mem = &b->m.mem;
+    unsigned pinned = b->others_pinned ? 0 : MEM_MAX_PINNED - mem->nr_pinned;
+    mem->nr_pinned += pinned - b->others_pinned;
+    b->others_pinned = pinned;
+}
+
 /* --- AHCI --- */
 
 /*
  * Where the driver of the first state says that its structures are: a page of list and frames per port. An event fills
- * the lists in, with a table per slot that all ports share: another command in each, with two regions for its data.
+ * the lists in, with a table per slot that all ports share: another command in each, with two regions for its data. Of
+ * fine tables each has more regions for the first sector than a request has pins.
  */
 enum {
     AHCI_LISTS = 0x40000,
@@ -19,11 +29,15 @@ enum {
     AHCI_FRAMES = 0x800,
     AHCI_TABLES = 0x48000,
     AHCI_TABLE = 0x100,
+    AHCI_FINE_TABLES = 0x50000,
+    AHCI_FINE_TABLE = 0x800,
+    AHCI_FINE_REGIONS = 65,
     AHCI_SLOTS = 32,
     AHCI_DATA = 0x80000,
     AHCI_INDEX = 0xc200
 };
-#define AHCI_BAR UINT64_C(0xe4000000)
+#define AHCI_BAR       UINT64_C(0xe4000000)
+#define AHCI_NO_MEMORY UINT64_C(0xd0000000)
 static const struct fuzz_range ahci_ports[] = { { AHCI_INDEX, 32 } };
 static const struct fuzz_range ahci_memory[] = { { AHCI_BAR, 0x30 },         { AHCI_BAR + 0x100, 0x40 },
                                                  { AHCI_BAR + 0x180, 0x40 }, { AHCI_BAR + 0x200, 0x40 },
@@ -60,12 +74,29 @@ static int create_ahci(struct fuzz_board *b, struct device **out)
     return err;
 }
 
-static void put_command(struct fuzz_board *b, unsigned slot)
+static void put_region(uint8_t *table, unsigned i, uint64_t addr, uint32_t bytes)
+{
+    le64_put(table + 0x80 + (size_t)16 * i, addr);
+    le32_put(table + 0x80 + (size_t)16 * i + 12, bytes - 1);
+}
+
+/* The rest of the data is in one region, in its own piece of RAM for each second slot, or nowhere. */
+static void make_fine(uint8_t *table, unsigned slot)
+{
+    uint64_t data = AHCI_DATA + slot * AHCI_PAGE + (slot & 1 ? MIB : 0);
+    for (unsigned i = 0; i < AHCI_FINE_REGIONS - 1; i++)
+        put_region(table, i, data + (uint64_t)16 * i, 8);
+    put_region(table, AHCI_FINE_REGIONS - 1, slot < 18 ? data : AHCI_NO_MEMORY, 2 * AHCI_PAGE);
+    table[7] |= 0x80; /* writes reach the medium */
+}
+
+static void put_command(struct fuzz_board *b, unsigned slot, bool fine, bool all_queued)
 {
     static const uint8_t codes[] = { 0x60, 0x61, 0x60, 0x61, 0x25, 0x35, 0x20, 0x30,
                                      0xec, 0xa0, 0x06, 0x2f, 0x42, 0xea, 0x3d, 0xc4 };
     static const uint8_t read_cd[12] = { 0x28, 0, 0, 0, 0, 5, 0, 0, 2 };
-    uint8_t table[AHCI_TABLE] = { 0x27, 0x80, codes[slot % ARRAY_SIZE(codes)] }, code = table[2];
+    uint8_t code = codes[slot % (all_queued ? 2 : ARRAY_SIZE(codes))];
+    uint8_t table[AHCI_FINE_TABLE] = { 0x27, 0x80, code };
     bool queued = code == 0x60 || code == 0x61;
     table[3] = queued ? 8 : code == 0xa0 || code == 0x06; /* sectors; DMA; trim */
     table[4] = (uint8_t)(code == 0x2f ? 0x10 : slot);
@@ -73,21 +104,22 @@ static void put_command(struct fuzz_board *b, unsigned slot)
     table[12] = (uint8_t)(queued ? slot << 3 : code == 0x25 || code == 0x35 ? 8 : 1);
     for (unsigned i = 0; i < sizeof(read_cd); i++)
         table[0x40 + i] = read_cd[i];
-    for (unsigned i = 0; i < 2; i++) {
-        le64_put(table + 0x80 + 16 * i, AHCI_DATA + slot * 2 * AHCI_PAGE + i * AHCI_PAGE);
-        le32_put(table + 0x80 + 16 * i + 12, AHCI_PAGE - 1);
-    }
-    sim_ram_write(b->sim, AHCI_TABLES + slot * AHCI_TABLE, table, sizeof(table));
+    for (unsigned i = 0; i < 2; i++)
+        put_region(table, i, AHCI_DATA + slot % 16 * 2 * AHCI_PAGE + i * AHCI_PAGE, AHCI_PAGE);
+    if (fine)
+        make_fine(table, slot);
+    sim_ram_write(b->sim, fine ? AHCI_FINE_TABLES + slot * AHCI_FINE_TABLE : AHCI_TABLES + slot * AHCI_TABLE, table,
+                  fine ? AHCI_FINE_TABLE : AHCI_TABLE);
 }
 
-static void put_commands(struct fuzz_board *b)
+static void put_commands(struct fuzz_board *b, bool fine, bool all_queued)
 {
     for (unsigned slot = 0; slot < AHCI_SLOTS; slot++)
-        put_command(b, slot);
+        put_command(b, slot, fine, all_queued);
     for (unsigned i = 0; i < AHCI_PORTS * AHCI_SLOTS; i++) {
         unsigned port = i / AHCI_SLOTS, slot = i % AHCI_SLOTS;
-        uint8_t header[32] = { 5 | 0x20, 0, 2 };
-        le64_put(header + 8, AHCI_TABLES + slot * AHCI_TABLE);
+        uint8_t header[32] = { 5 | 0x20, 0, fine ? AHCI_FINE_REGIONS : 2 };
+        le64_put(header + 8, fine ? AHCI_FINE_TABLES + slot * AHCI_FINE_TABLE : AHCI_TABLES + slot * AHCI_TABLE);
         sim_ram_write(b->sim, AHCI_LISTS + port * AHCI_PAGE + slot * sizeof(header), header, sizeof(header));
     }
 }
@@ -116,7 +148,8 @@ static void place_ahci(struct fuzz_board *b)
 
 static void ahci_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
 {
-    const char *id = ahci_ids[fuzz_u8(in) % AHCI_PORTS];
+    uint8_t n = fuzz_u8(in);
+    const char *id = ahci_ids[n % AHCI_PORTS];
     struct ide_drive_info info;
     struct block *block;
     b->spoiled |= kind < 4;
@@ -132,7 +165,9 @@ static void ahci_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
     case 3: ahci_unplug_disks(b->dev); break;
     case 4: ahci_drain(b->dev); break;
     case 5:
-    case 6: put_commands(b); break;
+    case 6: put_commands(b, kind == 6, n & 0x80); break;
+    case 7: crowd(b); break;
+    case 8: mem_invalidate(&b->m.mem); break; /* pins from now on are in other buckets */
     default: (void)ahci_drive_info(b->dev, kind & 7, &info);
     }
 }
@@ -242,6 +277,8 @@ static void nvme_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
     case 1: nvme_drain(b->dev); break;
     case 2:
     case 3: put_nvme_commands(b, kind - 1); break;
+    case 4: crowd(b); break;
+    case 5: mem_invalidate(&b->m.mem); break; /* pins from now on are in other buckets */
     default: (void)nvme_block(b->dev, fuzz_u8(in));
     }
 }
