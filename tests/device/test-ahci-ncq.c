@@ -333,6 +333,8 @@ static void others_pinned_all(void **state)
         assert_memory_equal(ram + DATA + 0x10000 * slot, image + (3000 * (slot & 1) + 16 * slot) * 512, 8192);
         assert_int_equal(ram[DATA + 0x10000 * slot] == slot + 1, slot & 1);
     }
+    assert_int_equal(b->disk[0]->block.stats.ops[BLOCK_READ], 32); /* of the buffer's 4 KiB */
+    assert_int_equal(b->disk[0]->block.stats.ops[BLOCK_WRITE], 32);
     assert_int_equal(b->r->mem.nr_pinned, MEM_MAX_PINNED);
     rig_uncrowd(b->r, pins);
 }

@@ -224,6 +224,7 @@ static void others_pinned_all(void **state)
     put_prd(b, 0, DATA + 0xff000, 0x8000, false);
     put_prd(b, 1, DATA, 0x8000, true);
     assert_int_equal(dma(b, 0x25, 9, 128), 0x64);
+    assert_int_equal(b->disk[0]->block.stats.ops[BLOCK_READ], 16); /* of the buffer's 4 KiB */
     assert_memory_equal(ram + DATA + 0xff000, image + 9 * 512, 0x8000);
     assert_memory_equal(ram + DATA, image + 9 * 512 + 0x8000, 0x8000);
     assert_int_equal(dma(b, 0x35, 1000, 128), 0x64);
