@@ -11,10 +11,10 @@
 #include <thindm/device.h>
 
 enum { PORT = 0x70, NR_PORTS = 2, INDEX = 0, INDEX_MASK = 0x7f }; /* bit 7 of the index port gates NMI */
-enum { DISK_TYPES = 0x12, EQUIPMENT = 0x14, DISK0_TYPE = 0x19, DISK0 = 0x1b, DISK1 = 0x24, TRANSLATION = 0x39 };
+enum { FLOPPY_TYPES = 0x10, DISK_TYPES = 0x12, EQUIPMENT = 0x14, DISK0_TYPE = 0x19, DISK0 = 0x1b, DISK1 = 0x24, TRANSLATION = 0x39 };
 enum { BASE_KIB = 0x15, EXTENDED_KIB = 0x17, EXTENDED_KIB_2 = 0x30, ABOVE_16M = 0x34, ABOVE_4G = 0x5b };
 enum { CENTURY = 0x32, CENTURY_PS2 = 0x37, BOOT_THIRD = 0x38, BOOT_FIRST_TWO = 0x3d, CPUS_LESS_ONE = 0x5f };
-enum { EQUIPMENT_FPU = 0x02, EQUIPMENT_MOUSE = 0x04 };
+enum { EQUIPMENT_FLOPPY = 0x01, EQUIPMENT_FPU = 0x02, EQUIPMENT_MOUSE = 0x04, EQUIPMENT_TWO_FLOPPIES = 0x40 };
 enum { DISK_TYPE_USER = 47, DISK_MANY_HEADS = 0x08, DISK_NO_RETRY = 0xc0 };
 
 struct cmos {
@@ -118,6 +118,16 @@ static void fill_disk(uint8_t *data, unsigned unit, const struct cmos_drive *dri
     to[8] = (uint8_t)drive->sectors;
 }
 
+/* Firmware counts the drives by the one and tells their kinds by the other. */
+static void fill_floppies(uint8_t *data, const uint8_t types[CMOS_NR_FLOPPIES])
+{
+    data[FLOPPY_TYPES] = (uint8_t)(types[0] << 4 | types[1]);
+    if (types[0] || types[1])
+        data[EQUIPMENT] |= EQUIPMENT_FLOPPY;
+    if (types[0] && types[1])
+        data[EQUIPMENT] |= EQUIPMENT_TWO_FLOPPIES;
+}
+
 void cmos_fill(const struct cmos_config *config, uint8_t data[CMOS_BYTES])
 {
     memset(data, 0, CMOS_BYTES);
@@ -132,6 +142,7 @@ void cmos_fill(const struct cmos_config *config, uint8_t data[CMOS_BYTES])
         data[TRANSLATION] |= (uint8_t)((drive->translation & 3) << 2 * i);
     }
     data[EQUIPMENT] = EQUIPMENT_FPU | EQUIPMENT_MOUSE;
+    fill_floppies(data, config->floppies);
     data[CENTURY] = (uint8_t)(config->century / 10 % 10 << 4 | config->century % 10); /* BCD */
     data[CPUS_LESS_ONE] = (uint8_t)(min_u64(config->vcpus, 256) - 1);
 }

@@ -10,7 +10,7 @@
 struct bus;
 struct device;
 
-enum { CMOS_BYTES = 128, CMOS_FIRST = 0x0e, CMOS_NR_DRIVES = 4, CMOS_MAX_BOOT = 3 };
+enum { CMOS_BYTES = 128, CMOS_FIRST = 0x0e, CMOS_NR_DRIVES = 4, CMOS_NR_FLOPPIES = 2, CMOS_MAX_BOOT = 3 };
 enum { CMOS_SHUTDOWN_STATUS = 0x0f, CMOS_RESUME_FROM_S3 = 0xfe };
 
 /* An IDE hard disk as the BIOS sees it. A CD-ROM or nothing is all zeros. */
@@ -25,6 +25,7 @@ struct cmos_config {
     uint64_t ram_below_4g_bytes, ram_above_4g_bytes;
     const char *boot_order;                   /* letters a b c d n, of which three count; NULL: none */
     struct cmos_drive drives[CMOS_NR_DRIVES]; /* primary master, slave, secondary master, slave */
+    uint8_t floppies[CMOS_NR_FLOPPIES];       /* types: 2 is 1.2 MB, 4 1.44 MB, 5 2.88 MB; 0: no drive */
     unsigned vcpus;                           /* at start, at least 1 */
     unsigned century;                         /* 19, 20 ... 99: the year / 100 */
 };

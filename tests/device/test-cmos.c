@@ -170,6 +170,21 @@ static void no_disks(void **state)
     assert_int_equal(get(r, 0x1a), 0);
 }
 
+/* [PC/AT BIOS data, bytes 10 and 14] */
+static void floppies(void **state)
+{
+    static const struct {
+        uint8_t first, second, types, equipment;
+    } boards[] = { { 0, 0, 0x00, 0x06 }, { 4, 0, 0x40, 0x07 }, { 0, 2, 0x02, 0x07 }, { 5, 4, 0x54, 0x47 } };
+    for (unsigned i = 0; i < ARRAY_SIZE(boards); i++) {
+        struct cmos_config config = { .vcpus = 1, .century = 20, .floppies = { boards[i].first, boards[i].second } };
+        uint8_t data[CMOS_BYTES];
+        cmos_fill(&config, data);
+        assert_int_equal(data[0x10], boards[i].types);
+        assert_int_equal(data[0x14], boards[i].equipment);
+    }
+}
+
 static void centuries_and_cpus(void **state)
 {
     struct rig *r = *state;
@@ -309,6 +324,7 @@ int main(void)
         TEST(memory_sizes),
         TEST(boot_orders),
         TEST(no_disks),
+        cmocka_unit_test(floppies),
         TEST(centuries_and_cpus),
         TEST(century_has_two_places),
         TEST(bytes_store),
