@@ -41,13 +41,16 @@ static int bad(char error[CONFIG_ERROR_BYTES], const char *format, ...)
     return -EINVAL;
 }
 
-enum { FIRST_NVME = CONFIG_MAX_IDE + CONFIG_MAX_AHCI, NR_DRIVES = FIRST_NVME + CONFIG_MAX_NVME };
+enum { FIRST_NVME = CONFIG_MAX_IDE + CONFIG_MAX_AHCI, FIRST_FLOPPY = FIRST_NVME + CONFIG_MAX_NVME };
+enum { NR_DRIVES = FIRST_FLOPPY + CONFIG_MAX_FLOPPIES };
 
-/* Drive i of all that a board can have: IDE, AHCI, NVMe. NULL: it isn't there. */
+/* Drive i of all that a board can have: IDE, AHCI, NVMe, floppies. NULL: it isn't there. */
 static const struct config_drive *drive_at(const struct config *config, unsigned i)
 {
     const struct config_drive *d;
-    if (i >= FIRST_NVME)
+    if (i >= FIRST_FLOPPY)
+        d = &config->floppies[i - FIRST_FLOPPY];
+    else if (i >= FIRST_NVME)
         d = &config->nvme_disks[i - FIRST_NVME];
     else if (i >= CONFIG_MAX_IDE)
         d = &config->ahci_ports[i - CONFIG_MAX_IDE];
@@ -70,8 +73,8 @@ static int check_drives(const struct config *config, char error[CONFIG_ERROR_BYT
         const struct config_drive *d = drive_at(config, i);
         if (!d)
             continue;
-        if (!d->cdrom && !d->path)
-            return bad(error, "-drive %s: a disk needs a file; only CD drives can be empty", d->id);
+        if (!d->cdrom && !d->path && i < FIRST_FLOPPY)
+            return bad(error, "-drive %s: a disk needs a file; only CD and floppy drives can be empty", d->id);
         if (d->path && !strcmp(d->path, CONFIG_NULL_DISK) && !config->qtest)
             return bad(error, "-drive %s: " CONFIG_NULL_DISK " is for qtest clients only", d->id);
         if (!d->cdrom && d->read_only && i < CONFIG_MAX_IDE)

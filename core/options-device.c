@@ -1,4 +1,4 @@
-/* -drive and -device: disks, CDs, the VGA card, and by name all that thindm does not emulate. */
+/* -drive and -device: disks, CDs, floppies, the VGA card, and by name all that thindm does not emulate. */
 #include "options.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static const struct {
     { "xen-pci-passthrough|vfio-pci", "PCI pass-through is not supported" },
     { "isa-debugcon", "the debug console is not there yet" },
     { "tpm-crb|tpm-tis", "TPMs are not emulated" },
-    { "floppy|isa-fdc", "floppy drives are not emulated yet" },
+    { "isa-fdc", "the floppy controller is part of the machine" },
 };
 
 static const struct {
@@ -151,6 +151,34 @@ static void add_ahci(struct options *o, const struct config_drive *d, unsigned p
         o->config->ahci_ports[port] = *d;
 }
 
+static void add_floppy(struct options *o, struct config_drive *d, unsigned unit)
+{
+    if (!*d->id)
+        snprintf(d->id, sizeof(d->id), "floppy%u", unit);
+    if (unit == CONFIG_MAX_FLOPPIES)
+        option_fail(o, "more than %d floppy drives", CONFIG_MAX_FLOPPIES);
+    else if (o->config->floppies[unit].present)
+        option_fail(o, "floppy unit %u has a drive already", unit);
+    else
+        o->config->floppies[unit] = *d;
+}
+
+static unsigned free_floppy(const struct options *o)
+{
+    unsigned unit = 0;
+    while (unit < CONFIG_MAX_FLOPPIES && o->config->floppies[unit].present)
+        unit++;
+    return unit;
+}
+
+void option_floppy(struct options *o, const struct option_row *row, const char *value)
+{
+    struct config_drive d = { .present = true, .cache = BLOCK_WRITEBACK, .path = value };
+    if (!*value)
+        option_fail(o, "empty value");
+    add_floppy(o, &d, strcmp(row->name, "fdb") ? 0 : 1);
+}
+
 static void add_pending(struct options *o, const struct config_drive *d, bool cdrom)
 {
     if (!*d->id) {
@@ -176,16 +204,23 @@ void option_drive(struct options *o, const struct option_row *row, const char *v
     if (media && !option_word("disk|cdrom", media))
         option_fail(o, "media=%.64s is not supported", media);
     bool cdrom = media && !strcmp(media, "cdrom");
-    if (where && !option_word("ide|none", where)) {
-        option_fail(o, "if=%.64s: only ide and none are emulated yet", where);
+    if (where && !option_word("ide|floppy|none", where)) {
+        option_fail(o, "if=%.64s: only ide, floppy and none are emulated", where);
         return;
     }
-    bool ide = !where || !strcmp(where, "ide");
+    bool ide = !where || !strcmp(where, "ide"), floppy = where && !strcmp(where, "floppy");
     d.cdrom = ide && cdrom;
-    bool indexed = ide && option_list_number(&l, "index", 0, CONFIG_MAX_IDE - 1, &index);
+    if (floppy && cdrom)
+        option_fail(o, "media=cdrom is not for a floppy");
+    bool indexed = (ide || floppy) &&
+                   option_list_number(&l, "index", 0, (ide ? CONFIG_MAX_IDE : CONFIG_MAX_FLOPPIES) - 1, &index);
     drive_keys(o, &l, &d);
     if (o->err)
         return;
+    if (floppy) {
+        add_floppy(o, &d, indexed ? (unsigned)index : free_floppy(o));
+        return;
+    }
     if (!ide) {
         add_pending(o, &d, cdrom);
         return;
@@ -228,6 +263,22 @@ static void device_ide(struct options *o, struct option_list *l, bool cdrom)
     if (!ide.ahci)
         ide.index = (unsigned)((!strcmp(bus, "ide.1") ? 2 : 0) + unit);
     o->ides[o->nr_ides++] = ide;
+}
+
+static void device_floppy(struct options *o, struct option_list *l)
+{
+    struct options_floppy floppy = { .drive = option_list_text(l, "drive"), .unit = CONFIG_MAX_FLOPPIES };
+    const char *id = option_list_text(l, "id");
+    (void)option_list_number(l, "unit", 0, CONFIG_MAX_FLOPPIES - 1, &floppy.unit);
+    option_list_only(l, "bus", "floppy-bus.0");
+    option_list_only(l, "drive-type", "auto");
+    option_list_end(l);
+    if (id)
+        option_id(o, id, floppy.id);
+    if (o->nr_floppies == CONFIG_MAX_FLOPPIES)
+        option_fail(o, "more than %d floppy drives", CONFIG_MAX_FLOPPIES);
+    else
+        o->floppies[o->nr_floppies++] = floppy;
 }
 
 /* One controller, which takes the slot behind the VGA card's. */
@@ -301,6 +352,8 @@ void option_device(struct options *o, const struct option_row *row, const char *
         device_ide(o, &l, !strcmp(model, "ide-cd"));
     else if (option_word("ahci|ich9-ahci", model))
         device_ahci(o, &l);
+    else if (!strcmp(model, "floppy"))
+        device_floppy(o, &l);
     else if (!strcmp(model, "nvme"))
         option_nvme(o, &l);
     else if (!strcmp(model, "nvme-ns"))
@@ -308,7 +361,7 @@ void option_device(struct options *o, const struct option_row *row, const char *
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (option_word(refused[i].models, model))
             option_fail(o, "%s", refused[i].why);
-    if (!option_word("VGA|ide-hd|ide-cd|ahci|ich9-ahci|nvme|nvme-ns", model))
+    if (!option_word("VGA|ide-hd|ide-cd|ahci|ich9-ahci|floppy|nvme|nvme-ns", model))
         option_fail(o, "unknown device");
 }
 
@@ -356,10 +409,22 @@ static void finish_ide(struct options *o, const struct options_ide *ide)
         add_ide(o, &d, ide->index);
 }
 
+static void finish_floppy(struct options *o, const struct options_floppy *floppy)
+{
+    struct config_drive d = { .present = true, .cache = BLOCK_WRITEBACK };
+    option_context(o, "-device floppy");
+    if (floppy->drive && !option_take_drive(o, floppy->drive, false, &d))
+        return;
+    memcpy(d.qdev_id, floppy->id, sizeof(d.qdev_id));
+    add_floppy(o, &d, floppy->unit < CONFIG_MAX_FLOPPIES ? (unsigned)floppy->unit : free_floppy(o));
+}
+
 void option_finish_devices(struct options *o)
 {
     for (unsigned i = 0; i < o->nr_ides; i++)
         finish_ide(o, &o->ides[i]);
+    for (unsigned i = 0; i < o->nr_floppies; i++)
+        finish_floppy(o, &o->floppies[i]);
     /* The card has the first slot that the chipset leaves free, the controllers those behind it. */
     unsigned slot = o->config->machine == MACHINE_XENFV ? 3 : 2;
     option_finish_nvme(o, slot + (o->config->vga != VGA_NONE) + o->config->ahci);

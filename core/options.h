@@ -29,6 +29,13 @@ struct options_nvme {
     char id[OPTIONS_ID_BYTES];
 };
 
+/* -device floppy: waits for its -drive. */
+struct options_floppy {
+    const char *drive; /* NULL: none */
+    uint64_t unit;     /* CONFIG_MAX_FLOPPIES: the first free one */
+    char id[OPTIONS_ID_BYTES];
+};
+
 struct options {
     struct config *config;
     char *error; /* CONFIG_ERROR_BYTES; the first failure stays */
@@ -51,6 +58,8 @@ struct options {
     char nvme_id[OPTIONS_ID_BYTES];
     struct options_nvme nvmes[CONFIG_MAX_NVME];
     unsigned nr_nvmes;
+    struct options_floppy floppies[CONFIG_MAX_FLOPPIES];
+    unsigned nr_floppies;
 };
 
 struct option_row {
@@ -110,8 +119,8 @@ option_fn option_flag, option_text, option_accept, option_refuse;
 /* core/options-chr.c: -chardev, -mon, -qmp, -serial and what becomes of them at the end of argv. */
 option_fn option_chardev, option_mon, option_qmp, option_qtest, option_serial, option_no_chr;
 void option_finish_chrs(struct options *o);
-/* core/options-device.c: -drive, -device, -vga. */
-option_fn option_drive, option_device, option_vga;
+/* core/options-device.c: -drive, -fda, -fdb, -device, -vga. */
+option_fn option_drive, option_floppy, option_device, option_vga;
 void option_finish_devices(struct options *o);
 /* addr=S[.0], hexadecimal with or without 0x. False: failed. */
 bool option_slot(struct options *o, const char *text, unsigned *slot);

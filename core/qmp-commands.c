@@ -340,7 +340,7 @@ static int cmd_query_block(struct qmp_call *call)
         json_put_bool(w, "removable", info.removable);
         json_put_bool(w, "locked", info.locked);
         json_put_string(w, "io-status", info.io_error ? "failed" : "ok");
-        if (info.removable)
+        if (info.removable && !info.no_tray)
             json_put_bool(w, "tray_open", info.tray_open);
         if (info.file)
             put_medium(w, &info);

@@ -77,7 +77,7 @@ static int restore_media(struct machine *m, const uint8_t *state, char error[CON
             snprintf(error, CONFIG_ERROR_BYTES, "the medium of drive %u was changed since the start", drive);
             return -EINVAL;
         }
-        if (block && id == 0 && d->cdrom && machine_eject(m, d->id, true, error))
+        if (block && id == 0 && machine_drive_is_removable(m, d) && machine_eject(m, d->id, true, error))
             return -EINVAL;
     }
     return 0;

@@ -6,6 +6,7 @@
 #include "legacy/platform.h"
 #include "legacy/rtc.h"
 #include "storage/ahci.h"
+#include "storage/fdc.h"
 #include "storage/ide-piix3.h"
 #include "storage/nvme.h"
 #include <errno.h>
@@ -194,20 +195,41 @@ static bool on_nvme(const struct machine *m, const struct config_drive *d)
     return d >= m->config->nvme_disks && d < m->config->nvme_disks + CONFIG_MAX_NVME;
 }
 
+static bool on_fdc(const struct machine *m, const struct config_drive *d)
+{
+    return d >= m->config->floppies && d < m->config->floppies + CONFIG_MAX_FLOPPIES;
+}
+
+static unsigned floppy_index(const struct machine *m, const struct config_drive *d)
+{
+    return (unsigned)(d - m->config->floppies);
+}
+
+bool machine_drive_is_removable(const struct machine *m, const struct config_drive *d)
+{
+    return d->cdrom || on_fdc(m, d);
+}
+
 /* Drive i of those that a board can have, present or not. */
 static const struct config_drive *configured(const struct machine *m, unsigned i)
 {
     if (i < CONFIG_MAX_IDE)
         return &m->config->ide[i];
     i -= CONFIG_MAX_IDE;
-    return i < CONFIG_MAX_AHCI ? &m->config->ahci_ports[i] : &m->config->nvme_disks[i - CONFIG_MAX_AHCI];
+    if (i < CONFIG_MAX_AHCI)
+        return &m->config->ahci_ports[i];
+    i -= CONFIG_MAX_AHCI;
+    return i < CONFIG_MAX_NVME ? &m->config->nvme_disks[i] : &m->config->floppies[i - CONFIG_MAX_NVME];
 }
 
 const struct config_drive *machine_drive(const struct machine *m, unsigned i, struct ide_drive_info *info)
 {
     const struct config_drive *d = configured(m, i);
     bool there;
-    if (on_nvme(m, d)) {
+    if (on_fdc(m, d)) {
+        there = m->fdc && d->present;
+        *info = (struct ide_drive_info){ .id = d->id, .block = there ? fdc_block(m->fdc, floppy_index(m, d)) : NULL };
+    } else if (on_nvme(m, d)) {
         unsigned disk = (unsigned)(d - m->config->nvme_disks);
         *info = (struct ide_drive_info){ .id = d->id, .block = m->nvme ? nvme_block(m->nvme, disk) : NULL };
         there = info->block != NULL;
@@ -246,7 +268,11 @@ int machine_eject(struct machine *m, const char *id, bool force, char error[CONF
     const struct config_drive *d = find_drive(m, id, error);
     if (!d)
         return -ENODEV;
-    int err = on_nvme(m, d)   ? -EINVAL
+    int err = 0;
+    if (on_fdc(m, d))
+        fdc_eject(m->fdc, floppy_index(m, d));
+    else
+        err = on_nvme(m, d)   ? -EINVAL
               : on_ahci(m, d) ? ahci_eject(m->ahci, d->id, force)
                               : ide_eject(m->ide, d->id, force);
     return media_error(err, id, error);
@@ -254,6 +280,8 @@ int machine_eject(struct machine *m, const char *id, bool force, char error[CONF
 
 static struct machine_medium *medium_of(struct machine *m, const struct config_drive *d)
 {
+    if (on_fdc(m, d))
+        return &m->media[CONFIG_MAX_IDE + CONFIG_MAX_AHCI + floppy_index(m, d)];
     return on_ahci(m, d) ? &m->media[CONFIG_MAX_IDE + (d - m->config->ahci_ports)] : &m->media[d - m->config->ide];
 }
 
@@ -261,8 +289,8 @@ static int open_medium(struct machine *m, const struct config_drive *d, const st
                        struct block **out, char error[CONFIG_ERROR_BYTES])
 {
     struct block_open open = { .path = medium->fd < 0 ? medium->path : NULL, .fd = medium->fd,
-                               .format = medium->format, .cache = d->cache, .read_only = true, .loop = m->loop,
-                               .log = m->log };
+                               .format = medium->format, .cache = d->cache, .read_only = d->cdrom || d->read_only,
+                               .lock = !d->cdrom, .loop = m->loop, .log = m->log };
     int err = m->host->block_open(m->host, &open, out);
     if (!err)
         set_policy(m, d, *out);
@@ -279,7 +307,7 @@ int machine_change_medium(struct machine *m, const char *id, const struct qmp_me
     struct block *block = NULL;
     size_t size = strlen(medium->path) + 1;
     char *path = malloc(size);
-    int err = !d ? -ENODEV : !d->cdrom ? media_error(-EINVAL, id, error) : path ? 0 : -ENOMEM;
+    int err = !d ? -ENODEV : !machine_drive_is_removable(m, d) ? media_error(-EINVAL, id, error) : path ? 0 : -ENOMEM;
     if (!err)
         err = open_medium(m, d, medium, &block, error);
     if (err) {
@@ -288,8 +316,9 @@ int machine_change_medium(struct machine *m, const char *id, const struct qmp_me
         free(path);
         return err;
     }
-    err = on_ahci(m, d) ? ahci_change_medium(m->ahci, d->id, medium->force, block)
-                        : ide_change_medium(m->ide, d->id, medium->force, block);
+    err = on_fdc(m, d)    ? fdc_change_medium(m->fdc, floppy_index(m, d), block)
+          : on_ahci(m, d) ? ahci_change_medium(m->ahci, d->id, medium->force, block)
+                          : ide_change_medium(m->ide, d->id, medium->force, block);
     if (err) {
         block_close(block);
         free(path);
@@ -310,11 +339,12 @@ bool machine_block_info(struct machine *m, unsigned i, struct qmp_block_info *in
         if (!d || i-- > 0)
             continue;
         *info = (struct qmp_block_info){ .device = d->id, .qdev = d->qdev_id, .cache = d->cache,
-                                         .removable = d->cdrom, .read_only = d->read_only || d->cdrom,
+                                         .removable = machine_drive_is_removable(m, d),
+                                         .no_tray = on_fdc(m, d), .read_only = d->read_only || d->cdrom,
                                          .locked = drive.locked, .tray_open = drive.tray_open };
         if (drive.block) {
             const struct block *block = drive.block;
-            const struct machine_medium *changed = d->cdrom ? medium_of(m, d) : NULL;
+            const struct machine_medium *changed = info->removable ? medium_of(m, d) : NULL;
             bool is = changed && changed->path;
             info->file = is ? changed->path : d->path ? d->path : "";
             info->format = is ? changed->format : d->format;
@@ -336,6 +366,8 @@ void machine_drain(struct machine *m)
         ahci_drain(m->ahci);
     if (m->nvme)
         nvme_drain(m->nvme);
+    if (m->fdc)
+        fdc_drain(m->fdc);
 }
 
 int machine_create(struct machine *m, char error[CONFIG_ERROR_BYTES])
@@ -377,7 +409,7 @@ void machine_destroy(struct machine *m)
     devices_free(&m->devices);
     platform_destroy(m->platform);
     m->platform = NULL;
-    m->ide = m->ahci = m->nvme = m->pm = m->cmos = m->vga = NULL;
+    m->ide = m->ahci = m->nvme = m->fdc = m->dma = m->pm = m->cmos = m->vga = NULL;
     mem_finish(&m->mem);
     if (m->vram)
         m->hv->ops->vram_destroy(m->hv);

@@ -53,7 +53,7 @@ struct machine {
     struct devices devices;
     struct input input;
     /* Devices that the machine talks to, owned by devices. NULL: not there. */
-    struct device *ide, *ahci, *nvme, *pm, *cmos, *vga;
+    struct device *ide, *ahci, *nvme, *fdc, *dma, *pm, *cmos, *vga;
     struct platform *platform; /* interrupt controllers and timers; NULL: the hypervisor's are used */
     uint8_t ram_bytes_le[8], vcpus_le[2], max_vcpus_le[2]; /* what fw_cfg shows */
     struct chr *serials[CONFIG_MAX_SERIALS]; /* owned by the serial ports */
@@ -61,7 +61,7 @@ struct machine {
     void *vram;
     uint64_t vram_at; /* guest physical address of the video memory, HV_VRAM_PARKED while behind RAM */
     bool vram_shown;  /* the BAR decodes */
-    struct machine_medium media[CONFIG_MAX_IDE + CONFIG_MAX_AHCI]; /* of IDE units, then AHCI ports */
+    struct machine_medium media[CONFIG_MAX_IDE + CONFIG_MAX_AHCI + CONFIG_MAX_FLOPPIES]; /* IDE units, AHCI ports, floppies */
 };
 
 /*
@@ -75,10 +75,12 @@ void machine_destroy(struct machine *m);
 /* The parts list: creates every device of config into m->devices. Called by machine_create() only. */
 int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 
-/* All drives of a board: IDE units, then AHCI ports, then NVMe namespaces. */
-enum { MACHINE_DRIVES = CONFIG_MAX_IDE + CONFIG_MAX_AHCI + CONFIG_MAX_NVME };
+/* All drives of a board: IDE units, AHCI ports, NVMe namespaces, floppies. */
+enum { MACHINE_DRIVES = CONFIG_MAX_IDE + CONFIG_MAX_AHCI + CONFIG_MAX_NVME + CONFIG_MAX_FLOPPIES };
 /* Configuration of drive i, and in info what it is now. NULL: it isn't there, or was unplugged. */
 const struct config_drive *machine_drive(const struct machine *m, unsigned i, struct ide_drive_info *info);
+/* Can its medium be changed? */
+bool machine_drive_is_removable(const struct machine *m, const struct config_drive *d);
 
 /* The image of a drive that is present and has a path, with its error policy. 0 or -errno after a line in the log. */
 int machine_open_drive(struct machine *m, const struct config_drive *d, struct block **out) WARN_UNUSED;

@@ -19,6 +19,7 @@
 #include "legacy/pm-timer.h"
 #include "machine.h"
 #include "storage/ahci.h"
+#include "storage/fdc.h"
 #include "storage/ide-piix3.h"
 #include "storage/nvme.h"
 #include <thindm/block.h>
@@ -29,9 +30,10 @@
 #include <string.h>
 
 enum { SLOT_PIIX = 1, SLOT_PLATFORM = 2, NR_COM_PORTS = 4 };
-enum { IRQ_KEYBOARD = 1, IRQ_SCI = 9, IRQ_MOUSE = 12, IRQ_IDE0 = 14, IRQ_IDE1 = 15 };
+enum { IRQ_KEYBOARD = 1, IRQ_FLOPPY = 6, IRQ_SCI = 9, IRQ_MOUSE = 12, IRQ_IDE0 = 14, IRQ_IDE1 = 15 };
 enum { IOAPIC_PINS = 24 };
 static_assert((int)CONFIG_MAX_NVME == (int)NVME_NAMESPACES, "config.h and nvme.h agree");
+static_assert((int)CONFIG_MAX_FLOPPIES == (int)FDC_DRIVES, "config.h and fdc.h agree");
 static_assert((int)CONFIG_NVME_QUEUES == (int)NVME_MAX_IO_QUEUES, "config.h and nvme.h agree");
 enum { ROM_MAX_BYTES = 1 << 20, PATH_BYTES = 512 };
 
@@ -87,8 +89,8 @@ static int create_chipset(struct machine *m, char error[CONFIG_ERROR_BYTES])
                        &dev);
     if (add(m, dev, "piix3", err, error))
         return err;
-    err = dma8237_create(&(struct dma8237_config){ .id = "dma8237", .ports = &m->ports }, &dev);
-    if (add(m, dev, "dma8237", err, error))
+    err = dma8237_create(&(struct dma8237_config){ .id = "dma8237", .ports = &m->ports }, &m->dma);
+    if (add(m, m->dma, "dma8237", err, error))
         return err;
     err = port92_create(&(struct port92_config){ .id = "port92", .ports = &m->ports, .power = machine_power, .opaque = m },
                         &dev);
@@ -131,7 +133,38 @@ static int create_legacy(struct machine *m, const struct cmos_config *cmos, char
     return add(m, dev, "fw-cfg", err, error);
 }
 
-/* The BIOS reads disk geometry and the boot order from here, so it comes after the disks. */
+static struct fdc_moved floppy_dma(void *opaque, bool to_memory, uint8_t *buf, size_t len)
+{
+    struct machine *m = opaque;
+    enum dma8237_type type = dma8237_channel(m->dma, FDC_DMA_CHANNEL).type;
+    if (type != (to_memory ? DMA_WRITE : DMA_READ) && !(to_memory && type == DMA_VERIFY))
+        return (struct fdc_moved){ 0 };
+    struct dma8237_moved moved = dma8237_transfer(m->dma, FDC_DMA_CHANNEL, &m->mem, buf, len);
+    return (struct fdc_moved){ moved.bytes, moved.end };
+}
+
+/* The controller is there without drives too, as the ACPI tables say. */
+static int create_fdc(struct machine *m, char error[CONFIG_ERROR_BYTES])
+{
+    struct fdc_config config = { .id = "fdc", .ports = &m->ports, .irq = irq_isa(&m->irqs, IRQ_FLOPPY),
+                                 .transfer = floppy_dma, .opaque = m };
+    int err = 0;
+    for (unsigned i = 0; i < CONFIG_MAX_FLOPPIES && !err; i++) {
+        const struct config_drive *d = &m->config->floppies[i];
+        config.drives[i].present = d->present;
+        if (d->present && d->path)
+            err = machine_open_drive(m, d, &config.drives[i].block);
+    }
+    if (!err) {
+        err = fdc_create(&config, &m->fdc);
+        (void)add(m, m->fdc, err == -EINVAL ? "no floppy has the size of the image" : "fdc", err, error);
+    }
+    for (unsigned i = 0; i < CONFIG_MAX_FLOPPIES && err; i++)
+        block_close(config.drives[i].block);
+    return err;
+}
+
+/* The BIOS reads disk geometry and the boot order from here, so it comes after the disks and floppies. */
 static int create_cmos(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
     struct cmos_config config = { .id = "cmos", .ports = &m->ports, .ram_below_4g_bytes = ram_below_4g(m),
@@ -144,6 +177,8 @@ static int create_cmos(struct machine *m, char error[CONFIG_ERROR_BYTES])
         struct ide_geometry g = ide_guess_geometry(info.block->size_bytes);
         config.drives[unit] = (struct cmos_drive){ g.cylinders, g.heads, g.sectors, g.translation };
     }
+    for (unsigned i = 0; i < CONFIG_MAX_FLOPPIES; i++)
+        config.floppies[i] = fdc_drive_type(m->fdc, i);
     if (m->config->platform)
         return create_legacy(m, &config, error);
     int err = cmos_create(&config, &m->cmos);
@@ -312,6 +347,8 @@ int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES])
     int err = create_chipset(m, error);
     if (!err)
         err = create_ide(m, error);
+    if (!err)
+        err = create_fdc(m, error);
     if (!err)
         err = create_cmos(m, error);
     if (!err && c->machine == MACHINE_XENFV) {

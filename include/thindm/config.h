@@ -16,6 +16,7 @@ enum {
     CONFIG_MAX_IDE = 4,
     CONFIG_MAX_AHCI = 6,
     CONFIG_MAX_NVME = 8,
+    CONFIG_MAX_FLOPPIES = 2,
     CONFIG_NVME_QUEUES = 64,
     CONFIG_MAX_VCPUS = 128,
     CONFIG_ERROR_BYTES = 256,
@@ -43,7 +44,7 @@ enum config_vga { VGA_NONE, VGA_STD };
 /* One IDE unit: index 0-3 is primary master, primary slave, secondary master, secondary slave. */
 struct config_drive {
     bool present, cdrom, read_only, discard;
-    const char *path;   /* NULL: empty drive (CD only) */
+    const char *path;   /* NULL: empty drive (CD, floppy) */
     const char *format; /* NULL: raw */
     enum block_cache cache;
     enum block_action read_error, write_error;
@@ -91,6 +92,7 @@ struct config {
     const char *nvme_serial;
     unsigned nvme_queues; /* I/O queue pairs, 1 to CONFIG_NVME_QUEUES */
     unsigned nvme_slot;   /* 0: the first free one */
+    struct config_drive floppies[CONFIG_MAX_FLOPPIES]; /* A, B */
     /* Memory for strings the parser made (comma lists); freed by config_free(). */
     char *strings;
 };

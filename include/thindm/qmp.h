@@ -21,7 +21,7 @@ struct qmp_block_info {
     const char *format;        /* NULL: raw */
     enum block_cache cache;
     uint64_t size_bytes, idle_ns; /* idle: since the last request ended */
-    bool removable, locked, tray_open, read_only;
+    bool removable, no_tray, locked, tray_open, read_only;
     bool io_error; /* requests wait for cont */
     struct block_stats stats;
 };

@@ -37,7 +37,9 @@ static int open_block(struct host *host, const struct block_open *open, struct b
     struct board *b = host->opaque;
     if (strcmp(open->path, "missing") == 0)
         return -ENOENT;
-    struct rig_disk *disk = rig_disk(b->rig, strcmp(open->path, "cd") == 0 ? CD_BYTES : DISK_BYTES);
+    bool floppy = strncmp(open->path, "floppy", 6) == 0, cd = strcmp(open->path, "cd") == 0;
+    uint64_t bytes = floppy ? 1440 * KIB : cd ? CD_BYTES : DISK_BYTES;
+    struct rig_disk *disk = rig_disk(b->rig, bytes);
     disk->block.read_only = open->read_only;
     if (strcmp(open->path, "disk") == 0)
         disk->closed_flag = &b->disk_closed;
@@ -478,6 +480,75 @@ static void media_are_changed_by_either_name(void **state)
     assert_non_null(strstr(error, "nobody"));
 }
 
+/* The controller is always there; a drive has a name for QMP, and CMOS tells of it. */
+static void floppies(void **state)
+{
+    enum { AT = 0x20000 };
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct qmp_block_info info;
+    struct board *b = board_new();
+    struct bus *ports = &b->machine.ports;
+    assert_int_equal(board_start(b, error), 0);
+    assert_int_equal(bus_read(ports, 0x3f4, 1), 0x80);
+    bus_write(ports, 0x70, 1, 0x10);
+    assert_int_equal(bus_read(ports, 0x71, 1), 0);
+    assert_false(machine_block_info(&b->machine, 2, &info));
+    board_free(b);
+    b = board_new();
+    ports = &b->machine.ports;
+    b->config.floppies[1] = (struct config_drive){ .present = true, .path = "floppy", .id = "floppy1" };
+    assert_int_equal(board_start(b, error), 0);
+    bus_write(ports, 0x70, 1, 0x10);
+    assert_int_equal(bus_read(ports, 0x71, 1), 0x04);
+    /* Read the first sector into memory. */
+    static const struct {
+        uint16_t port;
+        uint8_t val;
+    } writes[] = { { 0x0c, 0 }, { 0x0b, 0x46 }, { 4, 0 }, { 4, 0 }, { 5, 0xff }, { 5, 1 }, { 0x81, 2 }, { 0x0a, 2 },
+                   { 0x3f5, 0x46 }, { 0x3f5, 1 }, { 0x3f5, 0 }, { 0x3f5, 0 }, { 0x3f5, 1 }, { 0x3f5, 2 },
+                   { 0x3f5, 18 }, { 0x3f5, 0 }, { 0x3f5, 0xff } };
+    memset(b->rig->ram + AT, 0x5a, 513);
+    for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
+        bus_write(ports, writes[i].port, 1, writes[i].val);
+    rig_settle(b->rig);
+    assert_true(b->rig->wires[6]);
+    assert_int_equal(b->rig->ram[AT + 511], 0);
+    assert_int_equal(b->rig->ram[AT + 512], 0x5a);
+    bus_write(ports, 0x0b, 1, 0x4a); /* the wrong way: nothing moves */
+    for (unsigned i = 0; i < 7; i++)
+        (void)bus_read(ports, 0x3f5, 1);
+    for (unsigned i = 8; i < ARRAY_SIZE(writes); i++)
+        bus_write(ports, writes[i].port, 1, writes[i].val);
+    rig_settle(b->rig);
+    assert_int_equal(bus_read(ports, 0x3f5, 1), 0x41);
+    assert_true(machine_block_info(&b->machine, 2, &info));
+    assert_string_equal(info.device, "floppy1");
+    assert_string_equal(info.file, "floppy");
+    assert_true(info.removable && info.no_tray && !info.read_only);
+    assert_int_equal(machine_eject(&b->machine, "floppy1", false, error), 0);
+    assert_true(machine_block_info(&b->machine, 2, &info));
+    assert_null(info.file);
+    assert_int_equal(change(b, "floppy1", "floppy of another name", NULL, error), 0);
+    assert_true(machine_block_info(&b->machine, 2, &info));
+    assert_string_equal(info.file, "floppy of another name");
+    assert_int_equal(change(b, "floppy1", "disk", NULL, error), -EINVAL);
+    bus_write(ports, UNPLUG_PORT, 2, 0xff); /* stays */
+    machine_drain(&b->machine);
+    assert_true(machine_block_info(&b->machine, 0, &info));
+    board_free(b);
+    b = board_new();
+    b->config.floppies[0] = (struct config_drive){ .present = true, .path = "floppy", .id = "floppy0" };
+    b->config.floppies[1] = (struct config_drive){ .present = true, .path = "another size", .id = "floppy1" };
+    assert_int_equal(board_start(b, error), -EINVAL);
+    assert_non_null(strstr(error, "no floppy has the size of the image"));
+    board_free(b);
+    b = board_new();
+    b->config.floppies[0] = (struct config_drive){ .present = true, .path = "floppy", .id = "floppy0" };
+    b->config.floppies[1] = (struct config_drive){ .present = true, .path = "missing", .id = "floppy1" };
+    assert_int_equal(board_start(b, error), -ENOENT);
+    board_free(b);
+}
+
 static uint32_t rnd(uint32_t *seed)
 {
     *seed ^= *seed << 13; /* xorshift32, Marsaglia 2003 */
@@ -578,6 +649,7 @@ int main(void)
         TEST(video_memory_left_behind_makes_room),
         TEST(video_memory_never_covers_ram),
         TEST(media_are_changed_by_either_name),
+        cmocka_unit_test(floppies),
         cmocka_unit_test(a_guest_may_do_anything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

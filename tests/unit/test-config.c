@@ -48,7 +48,7 @@ static void drives_of_every_controller_are_checked(void **state)
     c.domid = 1;
     c.nvme = true;
     c.nvme_disks[7] = (struct config_drive){ .present = true, .id = "d" };
-    expect(&c, "-drive d: a disk needs a file; only CD drives can be empty");
+    expect(&c, "-drive d: a disk needs a file; only CD and floppy drives can be empty");
     c.nvme_disks[7].path = CONFIG_NULL_DISK;
     expect(&c, "-drive d: null-co:// is for qtest clients only");
     c.nvme_disks[7].path = "/a";
@@ -120,7 +120,7 @@ static void drives(void **state)
     config_init(&c);
     c.domid = 1;
     c.ide[0] = (struct config_drive){ .present = true, .id = "ide0-hd0" };
-    expect(&c, "-drive ide0-hd0: a disk needs a file; only CD drives can be empty");
+    expect(&c, "-drive ide0-hd0: a disk needs a file; only CD and floppy drives can be empty");
     c.ide[0].path = "/x";
     expect(&c, "");
     c.ide[0].read_only = true;

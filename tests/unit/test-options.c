@@ -626,6 +626,45 @@ static void long_socket_path(void **state)
     refused(text, "-chardev socket: path= is not of 1 to 107 characters");
 }
 
+static void floppies(void **state)
+{
+    struct line l;
+    good(&l, "-fda /a -fdb /b,c");
+    assert_true(l.config.floppies[0].present && l.config.floppies[1].present);
+    assert_string_equal(l.config.floppies[0].path, "/a");
+    assert_string_equal(l.config.floppies[0].id, "floppy0");
+    assert_string_equal(l.config.floppies[1].path, "/b,c");
+    assert_string_equal(l.config.floppies[1].id, "floppy1");
+    assert_false(l.config.floppies[1].read_only);
+    config_free(&l.config);
+    good(&l, "-drive file=/a,if=floppy,index=1,format=raw,readonly=on -drive if=floppy,id=x");
+    assert_string_equal(l.config.floppies[1].path, "/a");
+    assert_true(l.config.floppies[1].read_only);
+    assert_null(l.config.floppies[0].path); /* an empty drive */
+    assert_string_equal(l.config.floppies[0].id, "x");
+    l.config.domid = 1;
+    assert_int_equal(config_check(&l.config, l.error), 0);
+    l.config.machine = MACHINE_XENPV;
+    assert_int_equal(config_check(&l.config, l.error), -EINVAL);
+    config_free(&l.config);
+    good(&l, "-device floppy,id=f,drive=d,unit=1 -device floppy -drive file=/a,if=none,id=d");
+    assert_string_equal(l.config.floppies[1].qdev_id, "f");
+    assert_string_equal(l.config.floppies[1].id, "d");
+    assert_string_equal(l.config.floppies[0].id, "floppy0");
+    assert_null(l.config.floppies[0].path);
+    config_free(&l.config);
+    refused("-fda /a -fda /b", "-fda: floppy unit 0 has a drive already");
+    refused("-fda  -S", "-fda: empty value");
+    refused("-drive if=floppy,index=2", "-drive: index=2 is not within 0 and 1");
+    refused("-drive if=floppy,media=cdrom", "-drive: media=cdrom is not for a floppy");
+    refused("-drive if=floppy -drive if=floppy -drive if=floppy", "-drive: more than 2 floppy drives");
+    refused("-device floppy -device floppy -device floppy", "-device floppy: more than 2 floppy drives");
+    refused("-fda /a -device floppy,unit=0", "-device floppy: floppy unit 0 has a drive already");
+    refused("-device floppy,drive-type=144", "-device floppy: drive-type=144 is not supported");
+    refused("-device floppy,drive=d", "-device floppy: drive=d: no -drive if=none has this id, or another -device uses it");
+    refused("-device isa-fdc", "-device isa-fdc: the floppy controller is part of the machine");
+}
+
 static void drives_are_checked(void **state)
 {
     refused("-drive file=/a,format=luks",
@@ -634,7 +673,7 @@ static void drives_are_checked(void **state)
             "-drive: file=nbd:h:1: an NBD server gives raw sectors; format=qcow2 is not for it");
     refused("-drive file=json:{}", "-drive: file=json:{}: only local files, devices and nbd: can be opened");
     refused("-drive file=nbds://h/e", "-drive: file=nbds://h/e: only local files, devices and nbd: can be opened");
-    refused("-drive file=/a,if=scsi", "-drive: if=scsi: only ide and none are emulated yet");
+    refused("-drive file=/a,if=scsi", "-drive: if=scsi: only ide, floppy and none are emulated");
     refused("-drive file=/a,if=ide,index=4", "-drive: index=4 is not within 0 and 3");
     refused("-drive file=/a,if=ide,index=-1", "-drive: index=-1 is not a number");
     refused("-drive file=/a,index=1 -drive file=/b,index=1", "-drive: bus ide.0 unit 1 has a drive already");
@@ -843,6 +882,7 @@ int main(void)
         cmocka_unit_test(missing_options_are_named),
         cmocka_unit_test(channels_are_checked),
         cmocka_unit_test(long_socket_path),
+        cmocka_unit_test(floppies),
         cmocka_unit_test(drives_are_checked),
         cmocka_unit_test(vga_is_checked),
         cmocka_unit_test(numbers_are_checked),
