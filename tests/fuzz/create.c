@@ -196,6 +196,8 @@ static void configure(struct config *c, struct fuzz_in *in)
     (void)snprintf(c->boot_order, sizeof(c->boot_order), "%s", boot[serials >> 6]);
     for (unsigned i = 0; i < CONFIG_MAX_IDE; i++)
         drive(&c->ide[i], i, fuzz_u8(in));
+    if (serials & 8)
+        c->floppies[flags & 1] = (struct config_drive){ .present = true, .path = sizes & 4 ? "none" : NULL, .id = "floppy0" };
     c->nvme = serials & 0x10;
     c->nvme_slot = 6;
     c->nvme_queues = 2;

@@ -1,7 +1,9 @@
 /* Storage controllers with a target of their own that put their commands into memory: see parts.c. */
 #include "fuzz.h"
 
+#include <chipset/dma8237.h>
 #include <storage/ahci.h>
+#include <storage/fdc.h>
 #include <storage/nvme.h>
 #include <string.h>
 
@@ -283,6 +285,55 @@ static void nvme_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
     }
 }
 
+/* --- Floppies --- */
+
+static const struct fuzz_range fdc_ports[] = { { 0x3f2, 4 }, { 0x3f5, 1 }, { 0x3f7, 1 }, { 0, 16 }, { 0x80, 16 } };
+
+static struct fdc_moved floppy_dma(void *opaque, bool to_memory, uint8_t *buf, size_t len)
+{
+    struct fuzz_board *b = opaque;
+    struct dma8237_moved moved = dma8237_transfer(b->m.dma, FDC_DMA_CHANNEL, &b->m.mem, buf, len);
+    return (struct fdc_moved){ moved.bytes, moved.end };
+}
+
+/* One of 1.44 MB, and an empty drive; with the board's DMA controller. */
+static int create_fdc(struct fuzz_board *b, struct device **out)
+{
+    struct fdc_config config = { .id = "fdc", .ports = &b->m.ports, .irq = irq_isa(&b->m.irqs, 6),
+                                 .transfer = floppy_dma, .opaque = b, .drives = { { .present = true }, { .present = true } } };
+    int err = dma8237_create(&(struct dma8237_config){ .id = "dma8237", .ports = &b->m.ports }, &b->m.dma);
+    if (err)
+        return err;
+    devices_add(&b->m.devices, b->m.dma);
+    err = fuzz_disk_open(b, 1440 * KIB, false, &config.drives[0].block);
+    if (!err)
+        err = fdc_create(&config, out);
+    if (err)
+        block_close(config.drives[0].block);
+    b->m.fdc = err ? NULL : *out; /* so that it is drained before a snapshot */
+    return err;
+}
+
+static void fdc_event(struct fuzz_board *b, unsigned kind, struct fuzz_in *in)
+{
+    static const uint32_t sizes[] = { 1440, 720, 2880, 360, 100, 5000, 0, 1680 }; /* KiB */
+    unsigned n = fuzz_u8(in), i = n % FDC_DRIVES;
+    struct block *block;
+    b->spoiled |= kind < 3;
+    switch (kind) {
+    case 0: fdc_eject(b->dev, i); break;
+    case 1:
+    case 2:
+        if (fuzz_disk_open(b, sizes[n / FDC_DRIVES % ARRAY_SIZE(sizes)] * KIB, kind == 2, &block))
+            break;
+        if (fdc_change_medium(b->dev, i, block))
+            block_close(block);
+        break;
+    case 3: fdc_drain(b->dev); break;
+    default: (void)fdc_block(b->dev, n);
+    }
+}
+
 #define RANGES(table) (table), ARRAY_SIZE(table)
 
 const struct fuzz_part fuzz_storage_parts[] = {
@@ -291,6 +342,7 @@ const struct fuzz_part fuzz_storage_parts[] = {
       place_ahci,
       ahci_event,
       { RANGES(ahci_ports), RANGES(ahci_memory), RANGES(ahci_functions) } },
+    { "fdc", create_fdc, NULL, fdc_event, { RANGES(fdc_ports), NULL, 0, NULL, 0 } },
     { "nvme", create_nvme, place_nvme, nvme_event, { NULL, 0, RANGES(nvme_memory), RANGES(nvme_functions) } },
 };
 const unsigned fuzz_nr_storage_parts = ARRAY_SIZE(fuzz_storage_parts);
