@@ -1,6 +1,6 @@
 # A guest without an emulated machine: the device model serves its disks and nothing else.
 serial=/var/log/xen/console/guest-guest.log
-truncate -s 64M /tmp/raw.img
+dd if=/dev/zero of=/tmp/raw.img bs=1M count=64 2>/dev/null # no holes: filling them would be measured too
 qemu-img create -q -f qcow2 /tmp/formatted.img 64M
 read_only='"format=raw,vdev=xvdc,access=ro,backendtype=qdisk,target=/lab/guest.iso"'
 create "disk=[$(disk xvda raw /tmp/raw.img),$(disk xvdb qcow2 /tmp/formatted.img),$read_only]" 'type="pvh"' \
