@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { VECS_AT_ONCE = 1024, /* IOV_MAX of Linux */ ROUNDS = 4 };
+enum { VECS_AT_ONCE = 1024, /* IOV_MAX of Linux */ ROUNDS = 4, RAM_ROUND_BYTES = 64 << 10 };
 #define PIECE_MAX_BYTES (UINT64_C(1) << 30)
 
 /* A scatter list goes to the kernel as it is. */
@@ -152,8 +152,8 @@ static struct block_uring *ring_of(const struct block_file *f)
     return f->in_ram ? NULL : f->files->uring;
 }
 
-/* Run or queue one piece of the disk. False: it has none. */
-static bool start_one(struct block_file *f)
+/* Run or queue one piece of the disk. False: it has none. moved grows by the bytes of its request. */
+static bool start_one(struct block_file *f, uint64_t *moved)
 {
     struct block_piece piece;
     struct block_uring *uring = ring_of(f);
@@ -163,6 +163,7 @@ static bool start_one(struct block_file *f)
     struct block_req *req = take(f);
     if (!req)
         return false;
+    *moved += req->len;
     if (!next_piece(f, req, &piece, &err))
         finish(f, req, err);
     else if (uring)
@@ -170,6 +171,15 @@ static bool start_one(struct block_file *f)
     else
         block_file_ended(req, block_sync_run(&piece));
     return true;
+}
+
+/* A round of the disk: all that the ring takes; without one a piece, or of a disk in memory some, then the guest's
+ * turn. */
+static void start_round(struct block_file *f)
+{
+    uint64_t moved = 0;
+    while (start_one(f, &moved) && (ring_of(f) || (f->in_ram && moved < RAM_ROUND_BYTES)))
+        continue;
 }
 
 static bool has_work(const struct block_file *f)
@@ -213,8 +223,7 @@ void block_files_kick(struct block_files *files)
         choose_engine(f);
     for (int round = 0; round < ROUNDS && more; round++) {
         for (struct block_file *f = files->disks; f; f = f->next)
-            while (start_one(f) && ring_of(f)) /* without a ring: one piece a disk, then the guest's turn */
-                continue;
+            start_round(f);
         if (!files->uring)
             break;
         block_uring_submit(files->uring, false);
@@ -243,9 +252,10 @@ static void file_drain(struct block *block)
 {
     struct block_file *f = container_of(block, struct block_file, block);
     struct block_files *files = f->files;
+    uint64_t moved = 0;
     while (has_work(f) || f->begun > 0) {
         choose_engine(f);
-        while (start_one(f))
+        while (start_one(f, &moved))
             continue;
         if (ring_of(f)) {
             block_uring_submit(files->uring, !f->ended.first);

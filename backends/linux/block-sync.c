@@ -1,7 +1,7 @@
 /*
- * A disk without io_uring: the system calls run on the loop's thread, one piece per round. For kernels and sandboxes
- * that refuse a ring. The guest's other devices wait for the disk then, as they would for a slow emulated one; no
- * thread is worth its memory here.
+ * A disk without io_uring: the system calls run on the loop's thread, one piece per round, or 64 KiB of a disk in
+ * memory. For kernels and sandboxes that refuse a ring. The guest's other devices wait for the disk then, as they would
+ * for a slow emulated one; no thread is worth its memory here.
  */
 #include "block-private.h"
 
