@@ -228,7 +228,7 @@ uint16_t nvme_identify(struct nvme *s, const struct nvme_sqe *sqe);
 uint16_t nvme_log_page(struct nvme *s, const struct nvme_sqe *sqe);
 
 /* nvme-prp.c */
-/* Check and copy the addresses of a transfer of len bytes, at most NVME_MAX_TRANSFER. Status. */
+/* Check and copy the addresses of a transfer of len bytes, 1 to NVME_MAX_TRANSFER. Status. */
 uint16_t nvme_prps_load(struct nvme *s, struct nvme_prps *p, uint64_t prp1, uint64_t prp2, uint64_t len);
 /* Where byte off of the transfer lies, off < p->len; *run: how many bytes from there are contiguous. */
 uint64_t nvme_prps_at(const struct nvme_prps *p, uint64_t off, uint64_t *run);

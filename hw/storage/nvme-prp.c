@@ -36,12 +36,10 @@ static uint16_t load_list(struct nvme *s, uint64_t *page, uint64_t addr, uint32_
 
 uint16_t nvme_prps_load(struct nvme *s, struct nvme_prps *p, uint64_t prp1, uint64_t prp2, uint64_t len)
 {
-    assert(len <= NVME_MAX_TRANSFER);
+    assert(len > 0 && len <= NVME_MAX_TRANSFER);
     p->len = len;
     p->page[0] = prp1;
     uint64_t first = NVME_PAGE - prp1 % NVME_PAGE;
-    if (len == 0)
-        return NVME_OK;
     if (prp1 & PRP1_ALIGN)
         return NVME_BAD_PRP_OFFSET;
     if (len <= first)
