@@ -21,7 +21,7 @@ static const struct {
     { "intel-hda|ich9-intel-hda|hda-duplex|hda-micro|hda-output|ac97|AC97|es1370|ES1370|sb16|adlib|cs4231a|gus",
       "sound is not emulated yet" },
     { "lsi|lsi53c895a|lsi53c810|scsi-hd|scsi-cd|scsi-disk|scsi-generic|megasas|mptsas1068|pvscsi|virtio-scsi-pci",
-      "SCSI is not emulated yet" },
+      "there is no SCSI host adapter; use IDE (vdev=hda), AHCI (hdtype=\"ahci\"), NVMe or PV disks (vdev=xvda)" },
     { "virtio-blk-pci|virtio-serial|virtio-serial-pci|virtserialport|virtconsole|virtio-rng-pci|virtio-balloon-pci",
       "virtio devices are not emulated yet" },
     { "xen-platform", "the Xen platform device comes with -machine xenfv only" },

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 #include <thindm/config.h>
 
+#define NO_SCSI "there is no SCSI host adapter; use IDE (vdev=hda), AHCI (hdtype=\"ahci\"), NVMe or PV disks (vdev=xvda)"
+
 enum { MAX_ARGS = 200 };
 
 struct line {
@@ -514,8 +516,8 @@ static void missing_devices_are_named(void **state)
     refused("-device ac97", "-device ac97: sound is not emulated yet");
     refused("-device ES1370", "-device ES1370: sound is not emulated yet");
     refused("-device sb16", "-device sb16: sound is not emulated yet");
-    refused("-device lsi53c895a", "-device lsi53c895a: SCSI is not emulated yet");
-    refused("-device scsi-hd,drive=scsi0-hd0,scsi-id=0", "-device scsi-hd: SCSI is not emulated yet");
+    refused("-device lsi53c895a", "-device lsi53c895a: " NO_SCSI);
+    refused("-device scsi-hd,drive=scsi0-hd0,scsi-id=0", "-device scsi-hd: " NO_SCSI);
     refused("-device virtio-serial", "-device virtio-serial: virtio devices are not emulated yet");
     refused("-device xen-pvdevice,device-id=0xc000", "-device xen-pvdevice: the Xen PV device is not emulated yet");
     refused("-device xen-platform,addr=3",
