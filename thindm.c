@@ -195,9 +195,27 @@ static int op_flight_recorder(void *opaque, int fd, const char *path, char error
     return record_main_dump(&t->record, fd, path, error);
 }
 
+/* The drives of the board first, then the PV disks by their numbers in xenstore. */
 static bool op_block_info(void *opaque, unsigned i, struct qmp_block_info *info)
 {
-    return machine_block_info(&((struct thindm *)opaque)->machine, i, info);
+    struct thindm *t = opaque;
+    struct pv_block_info disk;
+    unsigned drives = 0;
+    while (machine_block_info(&t->machine, drives, info)) {
+        if (drives++ == i)
+            return true;
+    }
+    if (!t->pv || !pv_block_info(t->pv, i - drives, &disk))
+        return false;
+    *info = (struct qmp_block_info){ .device = disk.id,
+                                     .file = disk.file,
+                                     .format = disk.format,
+                                     .size_bytes = disk.size_bytes,
+                                     .removable = disk.removable,
+                                     .no_tray = true,
+                                     .read_only = disk.read_only,
+                                     .stats = disk.stats };
+    return true;
 }
 
 /* The chardevs of the command line first, then the serial lines. */

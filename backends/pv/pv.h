@@ -72,6 +72,8 @@ struct pv_config {
 struct pv_block_info {
     const char *id;   /* the xenstore device number */
     const char *file; /* NULL: no medium */
+    const char *format;
+    uint64_t size_bytes;
     bool removable, read_only;
     struct block_stats stats;
 };

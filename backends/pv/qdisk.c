@@ -291,10 +291,12 @@ static void qdisk_set_paused(struct pv_device *dev, bool paused)
 static bool qdisk_block_info(const struct pv_device *dev, struct pv_block_info *info)
 {
     const struct qdisk *d = container_of(dev, struct qdisk, dev);
-    *info =
-        (struct pv_block_info){ .id = dev->name, .file = d->path, .removable = d->cdrom, .read_only = d->read_only };
-    if (d->block)
+    *info = (struct pv_block_info){ .id = dev->name, .file = d->path, .format = d->format, .removable = d->cdrom,
+                                    .read_only = d->read_only };
+    if (d->block) {
+        info->size_bytes = d->block->size_bytes;
         info->stats = d->block->stats;
+    }
     return true;
 }
 

@@ -175,11 +175,12 @@ static struct player *start_back_ends(void)
 /* libxl asks it what it asks every device model after its start. */
 static void back_ends_answer_the_monitor(void **state)
 {
-    static char chardev[200], got[4096];
+    static char chardev[200], got[16384];
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     const char commands[] =
         "{\"execute\":\"qmp_capabilities\",\"id\":1}\r\n{\"execute\":\"query-chardev\",\"id\":2}\r\n"
         "{\"execute\":\"query-status\",\"id\":3}\r\n{\"execute\":\"stop\",\"id\":4}\r\n"
+        "{\"execute\":\"query-block\",\"id\":6}\r\n{\"execute\":\"query-blockstats\",\"id\":7}\r\n"
         "{\"execute\":\"cont\",\"id\":5}\r\n";
     snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/qmp", folder);
     snprintf(chardev, sizeof(chardev), "socket,id=libxl-cmd,path=%s,server=on,wait=off", addr.sun_path);
@@ -195,6 +196,8 @@ static void back_ends_answer_the_monitor(void **state)
     }
     assert_non_null(strstr(got, "\"status\": \"running\""));
     assert_null(strstr(got, "\"error\""));
+    assert_non_null(strstr(got, image)); /* the PV disk, by its path: xentop looks for that */
+    assert_non_null(strstr(got, "rd_bytes"));
     close(fd);
     connect_front(p);
     move_data(p);
