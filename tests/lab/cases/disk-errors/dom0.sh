@@ -1,7 +1,7 @@
 # Two sparse images, of an emulated and of a PV disk, on a file system that runs full: the guest sees errors of its
 # disks and nothing else breaks; when there is room again, writes succeed.
 mkdir /tmp/small
-mount -t tmpfs -o size=4m tmpfs /tmp/small
+mount -t tmpfs -o size=3584k tmpfs /tmp/small
 truncate -s 64M /tmp/small/ide.img /tmp/small/pv.img
 create "disk=[$(disk hda raw /tmp/small/ide.img),$(disk xvde raw /tmp/small/pv.img),$cd_disk]" 'boot="d"'
 if wait_until 900 said "^LAB full"; then
@@ -13,6 +13,6 @@ if wait_until 900 said "^LAB full"; then
     mount -t tmpfs -o remount,size=64m tmpfs /tmp/small
 fi
 guest_ends 600
-in_image() { said "^LAB pattern $(dd if="$1" bs=1M skip=1 count=8 2>/dev/null | md5sum)"; }
+in_image() { said "^LAB pattern $(dd if="$1" bs=1M skip=1 count=2 2>/dev/null | md5sum)"; }
 check ide-in-image in_image /tmp/small/ide.img
 check pv-in-image in_image /tmp/small/pv.img

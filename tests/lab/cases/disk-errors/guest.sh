@@ -2,13 +2,14 @@ run_case() {
     modprobe xen-blkfront
     wait_for /dev/sda
     wait_for /dev/xvde
-    dd if=/dev/urandom of=/pattern bs=64k count=128
+    # Not more: after ten failed commands Linux gives up DMA on an IDE disk, and the rest takes long.
+    dd if=/dev/urandom of=/pattern bs=64k count=32
     echo "LAB pattern $(md5sum </pattern)"
     for disk in sda xvde; do
         check $disk-writable store $disk 0 1
     done
     for disk in sda xvde; do
-        check $disk-says-full not store $disk 1 8
+        check $disk-says-full not store $disk 1 2
     done
     echo 3 >/proc/sys/vm/drop_caches
     for disk in sda xvde; do
@@ -17,11 +18,11 @@ run_case() {
     done
     echo "LAB full"
     for disk in sda xvde; do
-        check $disk-writable-again store_at_last $disk 1 8
+        check $disk-writable-again store_at_last $disk 1 2
     done
     echo 3 >/proc/sys/vm/drop_caches
     for disk in sda xvde; do
-        check $disk-readable-again stored $disk 1 8
+        check $disk-readable-again stored $disk 1 2
     done
 }
 not() { ! "$@"; }
