@@ -224,6 +224,8 @@ static const struct config_drive *configured(const struct machine *m, unsigned i
 
 const struct config_drive *machine_drive(const struct machine *m, unsigned i, struct ide_drive_info *info)
 {
+    if (!m->config) /* a process of PV back ends has no board */
+        return NULL;
     const struct config_drive *d = configured(m, i);
     bool there;
     if (on_fdc(m, d)) {
