@@ -11,10 +11,15 @@
 #include <thindm/util.h>
 #include <xen/xen.h>
 
+struct loop;
+
 enum { STORE_PATH_BYTES = 256, STORE_MAX_VALUE = 4096, STORE_NO_TRANSACTION = 0 };
+#define STORE_WAIT_NS (10 * NS_PER_S)
 
 /* The ring of start of day is at page. 0 or -errno. */
 int store_init(void *page, uint32_t port);
+/* From now on watches are served from loop, which outlives the store; those that fired before wait for this. */
+void store_attach(struct loop *loop);
 
 /* The value, terminated, into buf. Its length, or -errno: -ENOENT, -EACCES, -E2BIG (longer than size - 1) ... */
 int store_read(const char *path, char *buf, size_t size);
@@ -22,13 +27,31 @@ int store_read(const char *path, char *buf, size_t size);
 int store_read_u64(const char *path, uint64_t *value);
 int store_write(const char *path, const char *value);
 int store_printf(const char *path, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Names below path, each with its NUL, one after the other into buf. Bytes used, or -errno. */
+/* Names below path, each with its NUL, one after the other into buf. Bytes used, or -errno; -E2BIG: they are too many. */
 int store_list(const char *path, char *buf, size_t size);
 int store_remove(const char *path);
 
-/* Between them all requests are one transaction. store_commit(): 0, or -EAGAIN: begin anew. One at a time. */
+/*
+ * Several requests that go off in one burst and cost one round trip together; the daemon serves them in their order.
+ * What store_read() and store_write() return is in result of each.
+ */
+struct store_item {
+    const char *path;
+    char *value; /* read: receives the value; write: what to write, which is only read */
+    size_t size; /* of value; write: any */
+    int result;
+};
+/* 0, or the first result that is an error. */
+int store_read_all(struct store_item *items, size_t nr);
+int store_write_all(struct store_item *items, size_t nr);
+
+/*
+ * Between store_begin() and the other two all requests but watches are one transaction, of which there is one at a time.
+ * store_commit(): 0, or -EAGAIN: begin anew. store_abort(): none of it happened.
+ */
 int store_begin(void);
 int store_commit(void);
+void store_abort(void);
 
 /* Caller-owned. fn is called from the loop, once after a change or several, and once after it was added. */
 struct store_watch {
@@ -36,10 +59,13 @@ struct store_watch {
     void (*fn)(void *opaque);
     void *opaque;
     struct store_watch *next; /* store.c's */
-    bool fired;
+    uint32_t id;
+    bool fired, added;
 };
 int store_watch(struct store_watch *watch);
-/* No call comes after it returned. */
+/* No call comes after it returned. Harmless if it isn't watched. */
 void store_unwatch(struct store_watch *watch);
+/* Sleep until watch has fired, which fn then doesn't hear of, or clock_now_ns() >= deadline_ns: -ETIMEDOUT. 0, -EIO. */
+int store_wait(struct store_watch *watch, uint64_t deadline_ns);
 
 #endif
