@@ -175,14 +175,11 @@ static int open_libraries(struct xen *xen, char error[CONFIG_ERROR_BYTES])
     xen->dm = xen->call ? xendevicemodel_open(&xen->logger, 0) : NULL;
     xen->fmem = xen->dm ? xenforeignmemory_open(&xen->logger, 0) : NULL;
     xen->evtchn = xen->fmem ? xenevtchn_open(&xen->logger, 0) : NULL;
-    xen->xs = xen->evtchn ? xs_open(0) : NULL;
-    if (xen->xs)
-        return 0;
+    if (xen->evtchn)
+        return xen_host_open(xen, error);
     int err = xen_errno();
-    const char *what = !xen->fmem     ? "the privileged command device"
-                       : !xen->evtchn ? "the event channel device"
-                                      : "xenstore";
-    snprintf(error, CONFIG_ERROR_BYTES, "Xen is not there: can't open %s: %s", what, strerror(-err));
+    snprintf(error, CONFIG_ERROR_BYTES, "Xen is not there: can't open %s: %s",
+             xen->fmem ? "the event channel device" : "the privileged command device", strerror(-err));
     return err;
 }
 
@@ -213,8 +210,7 @@ void xen_close(struct xen *xen)
         return;
     xen_server_destroy(xen);
     xen_vram_destroy(&xen->hv);
-    if (xen->xs)
-        xs_close(xen->xs);
+    xen_host_close(xen);
     if (xen->evtchn)
         xenevtchn_close(xen->evtchn);
     if (xen->fmem)

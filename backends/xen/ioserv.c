@@ -10,10 +10,8 @@
  */
 #include "xen-private.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <xen/hvm/dm_op.h>
 #include <xen/memory.h>
@@ -89,8 +87,7 @@ int xen_server_create(struct xen *xen, char error[CONFIG_ERROR_BYTES])
 
 void xen_server_destroy(struct xen *xen)
 {
-    if (xen->events.fn)
-        epoll_source_remove(xen->config.epoll, &xen->events);
+    xen_host_deafen(xen);
     if (xen->watch.look)
         loop_set_watch(xen->config.loop, NULL);
     timer_cancel(&xen->ring_poll);
@@ -165,10 +162,9 @@ static void poll_ring(void *opaque)
         timer_arm(&xen->ring_poll, RING_POLL_NS);
 }
 
-/* The event channel device is readable: one read per fired port; a port that was read stays masked. */
-static void event(void *opaque, uint32_t events)
+/* A port that was read stays masked. */
+void xen_event(struct xen *xen)
 {
-    struct xen *xen = opaque;
     /* Each port fires at most once while it is masked: bounded by the number of channels. */
     for (unsigned n = 0; n < XEN_CHANNELS; n++) {
         xenevtchn_port_or_error_t port = xenevtchn_pending(xen->evtchn);
@@ -211,17 +207,7 @@ static int bind_channels(struct xen *xen, char error[CONFIG_ERROR_BYTES])
     }
     if (bind_channel(xen, &xen->ring, xen->buffered_remote_port))
         return fail(error, "can't bind the posted writes' event channel");
-    int fd = xenevtchn_fd(xen->evtchn);
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return fail(error, "can't make the event channel device non-blocking");
-    xen->events = (struct fd_source){ .fd = fd, .fn = event, .opaque = xen };
-    int err = epoll_source_add(xen->config.epoll, &xen->events, EPOLLIN);
-    if (err) {
-        xen->events.fn = NULL;
-        snprintf(error, CONFIG_ERROR_BYTES, "can't watch the event channel device: %s", strerror(-err));
-    }
-    return err;
+    return xen_host_listen(xen, error);
 }
 
 int xen_serve(struct xen *xen, const struct ioreq_config *config, char error[CONFIG_ERROR_BYTES])

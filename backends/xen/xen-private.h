@@ -2,13 +2,11 @@
 #ifndef THINDM_XEN_PRIVATE_H
 #define THINDM_XEN_PRIVATE_H
 
-#include "../linux/epoll.h"
 #include "xen.h"
 #include <xencall.h>
 #include <xendevicemodel.h>
 #include <xenevtchn.h>
 #include <xenforeignmemory.h>
-#include <xenstore.h>
 #include <xentoollog.h>
 
 /* A vCPU's notification channel, or the posted-write ring's. */
@@ -19,6 +17,8 @@ struct xen_channel {
 
 enum { XEN_CHANNELS = IOREQ_MAX_VCPUS + 1 };
 
+struct xen_host;
+
 struct xen {
     struct hv hv;
     struct xen_config config;
@@ -27,7 +27,7 @@ struct xen {
     xenforeignmemory_handle *fmem;
     xenevtchn_handle *evtchn;
     xencall_handle *call; /* dead once restricted */
-    struct xs_handle *xs; /* from the start until readiness was told: the right to open it may be gone by then */
+    struct xen_host *host;
     bool restricted;
 
     /* The ioreq server (ioserv.c). */
@@ -41,7 +41,6 @@ struct xen {
     unsigned nr_vcpus;
     struct ioreq engine;
     struct loop_watch watch;
-    struct fd_source events;
     struct timer ring_poll;
     struct xen_channel vcpus[IOREQ_MAX_VCPUS], ring;
 
@@ -64,5 +63,17 @@ void xen_vram_destroy(struct hv *hv);
 /* ioserv.c: the server and its pages. */
 int xen_server_create(struct xen *xen, char error[CONFIG_ERROR_BYTES]);
 void xen_server_destroy(struct xen *xen);
+/* Event channels fired, xenevtchn_pending() says which: called from the loop. */
+void xen_event(struct xen *xen);
+
+/*
+ * What differs by host: linux.c for a process of Dom0, stubdom/xen-host.c where there is no process. xen_host_open()
+ * sets xen->host. 0, or -errno with a line in error. The second and the fourth function may be called at any time.
+ */
+int xen_host_open(struct xen *xen, char error[CONFIG_ERROR_BYTES]);
+void xen_host_close(struct xen *xen);
+/* Call xen_event() from now on. 0, or -errno with a line in error. */
+int xen_host_listen(struct xen *xen, char error[CONFIG_ERROR_BYTES]);
+void xen_host_deafen(struct xen *xen);
 
 #endif

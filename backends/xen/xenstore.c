@@ -2,7 +2,7 @@
  * The few nodes a device model writes. No watch is ever set, so the library starts no reader thread.
  * Source: the toolstack's side is tools/libs/light/libxl_dm.c and libxl_create.c.
  */
-#include "xen-private.h"
+#include "linux.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,15 +42,15 @@ void xen_close_unserved(struct xen *xen)
     for (size_t i = 0; i < sizeof(unserved) / sizeof(unserved[0]); i++) {
         unsigned nr = 0;
         snprintf(dir, sizeof(dir), "backend/%s/%u", unserved[i], xen->config.domid);
-        char **ids = xs_directory(xen->xs, XBT_NULL, dir, &nr);
+        char **ids = xs_directory(xen->host->xs, XBT_NULL, dir, &nr);
         for (unsigned k = 0; ids && k < nr; k++) {
             snprintf(path, sizeof(path), "backend/%s/%u/%.24s", unserved[i], xen->config.domid, ids[k]);
-            if (!node_is(xen->xs, path, "state", "1") || node_is(xen->xs, path, "device-type", "cdrom"))
+            if (!node_is(xen->host->xs, path, "state", "1") || node_is(xen->host->xs, path, "device-type", "cdrom"))
                 continue;
             log_print(xen->config.log, strcmp(unserved[i], "qdisk") ? LOG_INFO : LOG_WARN, "xen",
                       "no PV back end for %s yet; closed, the guest has the emulated device only", path);
             snprintf(path, sizeof(path), "backend/%s/%u/%.24s/state", unserved[i], xen->config.domid, ids[k]);
-            (void)write_node(xen->xs, path, "6");
+            (void)write_node(xen->host->xs, path, "6");
         }
         free(ids);
     }
@@ -63,10 +63,10 @@ int xen_announce(struct xen *xen, bool write)
         /* A relative path: below the home of whatever domain this device model runs in. */
         char path[PATH_BYTES];
         snprintf(path, sizeof(path), "device-model/%u/state", xen->config.domid);
-        err = write_node(xen->xs, path, "running");
+        err = write_node(xen->host->xs, path, "running");
     }
-    xs_close(xen->xs);
-    xen->xs = NULL;
+    xs_close(xen->host->xs);
+    xen->host->xs = NULL;
     return err;
 }
 
