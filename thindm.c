@@ -10,9 +10,7 @@
 #include "backends/linux/sandbox.h"
 #include "backends/linux/signals.h"
 #include "backends/pv/pv.h"
-#include "backends/xen/xen.h"
-#include "hw/chipset/piix4-pm.h"
-#include "hw/machine.h"
+#include "guest-main.h"
 #include "record-main.h"
 #include "replay-main.h"
 #include "sim-main.h"
@@ -32,210 +30,24 @@ struct thindm {
     struct loop loop;
     struct linux_host host;
     struct signals signals;
-    struct xen *xen;     /* NULL under a qtest client: sim is used then; and if there is no board */
+    struct guest_main guest;
     struct pv_xen *pv_xen;
     struct pv *pv; /* NULL: no PV back ends */
     struct sim_main sim;
     struct record_main record;
-    struct machine machine; /* hv NULL: there is none */
-    struct chr *chrs[CONFIG_MAX_CHRS];
-    struct qmp *qmp;
-    enum qmp_status status;
-    struct block_errors disk_errors;
-    struct task disk_stop; /* a disk error stops the guest */
-    bool held;             /* it did, until cont */
     char error[CONFIG_ERROR_BYTES]; /* the one line that explains why the start failed */
 };
 
-static void event(struct thindm *t, const char *name, const char *data)
-{
-    if (t->qmp)
-        qmp_event(t->qmp, name, data);
-}
+/* --- This program's part of what QMP and the guest ask for --- */
 
-/* --- What QMP asks for --- */
-
-static enum qmp_status op_status(void *opaque)
+static struct thindm *of_guest(void *guest)
 {
-    return ((struct thindm *)opaque)->status;
-}
-
-/* After a disk error: serve the guest again, and try again what failed. */
-static void release(struct thindm *t)
-{
-    if (t->held && t->xen)
-        xen_set_held(t->xen, false);
-    t->held = false;
-    block_errors_retry(&t->disk_errors);
-}
-
-static int op_cont(void *opaque, char error[CONFIG_ERROR_BYTES])
-{
-    struct thindm *t = opaque;
-    if (t->status != QMP_PRELAUNCH && t->status != QMP_PAUSED && t->status != QMP_IO_ERROR)
-        return 0; /* libxl says cont at each unpause */
-    trace_action(record_main_trace(&t->record), TRACE_CONT, 0, NULL);
-    trace_end(record_main_trace(&t->record));
-    int err = t->xen ? xen_set_paused(t->xen, false) : 0;
-    if (err) {
-        snprintf(error, CONFIG_ERROR_BYTES, "can't enable the ioreq server: %s", strerror(-err));
-        return err;
-    }
-    loop_thaw(&t->loop);
-    pv_set_paused(t->pv, false);
-    t->status = QMP_RUNNING;
-    event(t, "RESUME", NULL);
-    release(t);
-    return 0;
-}
-
-static int op_stop(void *opaque, char error[CONFIG_ERROR_BYTES])
-{
-    struct thindm *t = opaque;
-    if (t->status == QMP_IO_ERROR) { /* what failed goes on waiting: a drain would give the guest the error */
-        t->status = QMP_PAUSED;
-        return 0;
-    }
-    if (t->status != QMP_RUNNING && t->status != QMP_PRELAUNCH)
-        return 0;
-    trace_action(record_main_trace(&t->record), TRACE_STOP, 0, NULL);
-    machine_drain(&t->machine);
-    pv_set_paused(t->pv, true);
-    trace_end(record_main_trace(&t->record));
-    int err = t->xen ? xen_set_paused(t->xen, true) : 0;
-    if (err) {
-        snprintf(error, CONFIG_ERROR_BYTES, "can't disable the ioreq server: %s", strerror(-err));
-        return err;
-    }
-    loop_freeze(&t->loop);
-    t->status = QMP_PAUSED;
-    event(t, "STOP", NULL);
-    return 0;
-}
-
-static void op_quit(void *opaque)
-{
-    loop_quit(&((struct thindm *)opaque)->loop);
-}
-
-static int op_reset(void *opaque, char error[CONFIG_ERROR_BYTES])
-{
-    struct thindm *t = opaque;
-    if (!t->machine.hv) {
-        snprintf(error, CONFIG_ERROR_BYTES, "there is no guest");
-        return -ENODEV;
-    }
-    trace_action(record_main_trace(&t->record), TRACE_RESET, 0, NULL);
-    machine_power(&t->machine, HV_REBOOT);
-    trace_end(record_main_trace(&t->record));
-    return 0;
-}
-
-static int op_wakeup(void *opaque, char error[CONFIG_ERROR_BYTES])
-{
-    struct thindm *t = opaque;
-    if (t->status != QMP_SUSPENDED) {
-        snprintf(error, CONFIG_ERROR_BYTES, "Unable to wake up: guest is not in suspended state");
-        return -EINVAL;
-    }
-    trace_action(record_main_trace(&t->record), TRACE_WAKEUP, 0, NULL);
-    int err = machine_wakeup(&t->machine);
-    trace_end(record_main_trace(&t->record));
-    if (err) {
-        snprintf(error, CONFIG_ERROR_BYTES, "waking the guest failed: %s", strerror(-err));
-        return err;
-    }
-    t->status = QMP_RUNNING;
-    event(t, "WAKEUP", NULL);
-    return 0;
-}
-
-static int op_set_dirty_log(void *opaque, bool enable)
-{
-    mem_set_dirty_log(&((struct thindm *)opaque)->machine.mem, enable);
-    return 0;
-}
-
-static int op_eject(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES])
-{
-    struct thindm *t = opaque;
-    trace_action(record_main_trace(&t->record), TRACE_EJECT, force, id);
-    int err = machine_eject(&t->machine, id, force, error);
-    trace_end(record_main_trace(&t->record));
-    return err;
-}
-
-static int op_change_medium(void *opaque, const char *id, const struct qmp_medium *medium,
-                            char error[CONFIG_ERROR_BYTES])
-{
-    struct thindm *t = opaque;
-    trace_action(record_main_trace(&t->record), TRACE_CHANGE_MEDIUM, medium->force, id);
-    int err = machine_change_medium(&t->machine, id, medium, error);
-    trace_end(record_main_trace(&t->record));
-    return err;
-}
-
-static int op_cpu_add(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES])
-{
-    struct thindm *t = opaque;
-    trace_action(record_main_trace(&t->record), TRACE_CPU_ADD, index, NULL);
-    int err = t->machine.pm ? piix4_pm_cpu_add(t->machine.pm, index) : -ENODEV;
-    trace_end(record_main_trace(&t->record));
-    if (err)
-        snprintf(error, CONFIG_ERROR_BYTES, "CPU %u: %s", index,
-                 err == -EEXIST   ? "is present already"
-                 : err == -ENODEV ? "the guest has no ACPI to tell it by"
-                                  : "is beyond maxvcpus");
-    return err;
+    return container_of(guest, struct thindm, guest);
 }
 
 static int op_flight_recorder(void *opaque, int fd, const char *path, char error[CONFIG_ERROR_BYTES])
 {
-    struct thindm *t = opaque;
-    return record_main_dump(&t->record, fd, path, error);
-}
-
-/* The drives of the board first, then the PV disks by their numbers in xenstore. */
-static bool op_block_info(void *opaque, unsigned i, struct qmp_block_info *info)
-{
-    struct thindm *t = opaque;
-    struct pv_block_info disk;
-    unsigned drives = 0;
-    while (machine_block_info(&t->machine, drives, info)) {
-        if (drives++ == i)
-            return true;
-    }
-    if (!t->pv || !pv_block_info(t->pv, i - drives, &disk))
-        return false;
-    *info = (struct qmp_block_info){ .device = disk.id,
-                                     .file = disk.file,
-                                     .format = disk.format,
-                                     .size_bytes = disk.size_bytes,
-                                     .removable = disk.removable,
-                                     .no_tray = true,
-                                     .read_only = disk.read_only,
-                                     .stats = disk.stats };
-    return true;
-}
-
-/* The chardevs of the command line first, then the serial lines. */
-static bool op_chr_info(void *opaque, unsigned i, const char **label, const char **filename, bool *open)
-{
-    struct thindm *t = opaque;
-    unsigned nr_chrs = t->config.nr_chrs;
-    struct chr *chr = i < nr_chrs ? t->chrs[i] : i - nr_chrs < t->config.nr_serials ? t->machine.serials[i - nr_chrs] : NULL;
-    if (!chr)
-        return false;
-    *label = chr->label;
-    *filename = chr->filename;
-    *open = chr->user != NULL;
-    return true;
-}
-
-static bool op_cpu_online(void *opaque, unsigned index)
-{
-    struct thindm *t = opaque;
-    return t->machine.pm ? piix4_pm_cpu_online(t->machine.pm, index) : index < t->config.vcpus;
+    return record_main_dump(&of_guest(opaque)->record, fd, path, error);
 }
 
 static int op_dup_fd(void *opaque, int fd)
@@ -257,103 +69,38 @@ static void op_wall_clock(void *opaque, uint64_t *seconds, uint32_t *microsecond
     *microseconds = (uint32_t)(now.tv_nsec / 1000);
 }
 
-static const struct qmp_ops qmp_ops = {
-    .status = op_status,
-    .cont = op_cont,
-    .stop = op_stop,
-    .quit = op_quit,
-    .reset = op_reset,
-    .wakeup = op_wakeup,
-    .set_dirty_log = op_set_dirty_log,
-    .eject = op_eject,
-    .change_medium = op_change_medium,
-    .flight_recorder = op_flight_recorder,
-    .cpu_add = op_cpu_add,
-    .block_info = op_block_info,
-    .chr_info = op_chr_info,
-    .cpu_online = op_cpu_online,
-    .close_fd = op_close_fd,
-    .dup_fd = op_dup_fd,
-    .wall_clock = op_wall_clock,
-};
-
-/* --- What the guest and the operator ask for --- */
-
-static void guest_power(void *opaque, enum hv_shutdown reason)
+static void pause_pv(struct guest_main *g, bool paused)
 {
-    struct thindm *t = opaque;
-    log_print(t->log, LOG_INFO, "guest", "asks for %s", reason == HV_REBOOT ? "a reset" : "power-off");
-    if (reason == HV_REBOOT) {
-        event(t, "RESET", "{\"guest\": true, \"reason\": \"guest-reset\"}");
-        if (t->config.qtest)
-            sim_main_reset(&t->sim);
-        return; /* the toolstack makes a new domain with a new device model */
-    }
-    event(t, "SHUTDOWN", "{\"guest\": true, \"reason\": \"guest-shutdown\"}");
-    t->status = QMP_SHUTDOWN;
-    if (!t->config.no_shutdown)
-        loop_quit(&t->loop);
+    pv_set_paused(of_guest(g)->pv, paused);
 }
 
-static void guest_sleep(void *opaque)
+static bool pv_disk(struct guest_main *g, unsigned i, struct qmp_block_info *info)
 {
-    struct thindm *t = opaque;
-    t->status = QMP_SUSPENDED;
-    event(t, "SUSPEND", NULL);
+    struct pv *pv = of_guest(g)->pv;
+    struct pv_block_info disk;
+    if (!pv || !pv_block_info(pv, i, &disk))
+        return false;
+    *info = (struct qmp_block_info){ .device = disk.id,
+                                     .file = disk.file,
+                                     .format = disk.format,
+                                     .size_bytes = disk.size_bytes,
+                                     .removable = disk.removable,
+                                     .no_tray = true,
+                                     .read_only = disk.read_only,
+                                     .stats = disk.stats };
+    return true;
 }
 
-/*
- * werror=stop and the like. The other disk requests go on, and the host's vCPU threads can't be stopped from here: the
- * guest waits at its next emulated access, or for the request that failed.
- */
-static void stop_for_disk(void *opaque)
+static void guest_reset(struct guest_main *g)
 {
-    struct thindm *t = opaque;
-    if (t->status != QMP_RUNNING)
-        return;
-    t->held = true;
-    if (t->xen)
-        xen_set_held(t->xen, true);
-    else
-        loop_freeze(&t->loop);
-    t->status = QMP_IO_ERROR;
-    event(t, "STOP", NULL);
+    struct thindm *t = of_guest(g);
+    if (t->config.qtest)
+        sim_main_reset(&t->sim);
 }
 
-static void disk_failed(void *opaque, const struct block_error *error)
+static void guest_corrupt(struct guest_main *g)
 {
-    static const char *const actions[] = { [BLOCK_REPORT] = "report", [BLOCK_IGNORE] = "ignore", [BLOCK_STOP] = "stop" };
-    struct thindm *t = opaque;
-    char data[256];
-    snprintf(data, sizeof(data), "{\"device\": \"%s\", \"operation\": \"%s\", \"action\": \"%s\", \"nospace\": %s, \"reason\": \"%s\"}",
-             error->device, error->op == BLOCK_READ ? "read" : "write", actions[error->action],
-             error->err == -ENOSPC ? "true" : "false", strerror(-error->err));
-    if (error->action != BLOCK_REPORT) /* of what it is told the device says a line */
-        log_print(t->log, LOG_WARN, error->device, "%s failed: %s; %s", error->op == BLOCK_READ ? "read" : "write",
-                  strerror(-error->err), error->action == BLOCK_STOP ? "the guest is stopped until cont" : "ignored");
-    event(t, "BLOCK_IO_ERROR", data);
-    if (error->action == BLOCK_STOP)
-        task_post(&t->disk_stop);
-}
-
-/* An id has no character that JSON would have to escape: core/options.c saw to that. */
-static void tray_moved(void *opaque, const char *id, bool open)
-{
-    char data[160];
-    snprintf(data, sizeof(data), "{\"device\": \"%s\", \"id\": \"%s\", \"tray-open\": %s}", id, id, open ? "true" : "false");
-    event(opaque, "DEVICE_TRAY_MOVED", data);
-}
-
-static void guest_clock_set(void *opaque, int64_t seconds)
-{
-    xen_store_time_offset(((struct thindm *)opaque)->xen, seconds);
-}
-
-static void ring_corrupt(void *opaque)
-{
-    struct thindm *t = opaque;
-    record_main_fatal(&t->record);
-    machine_power(&t->machine, HV_CRASH);
+    record_main_fatal(&of_guest(g)->record);
 }
 
 static void end_signal(void *opaque, int signal)
@@ -365,59 +112,50 @@ static void end_signal(void *opaque, int signal)
 
 /* --- The start, in order --- */
 
+static void init_guest(struct thindm *t)
+{
+    t->guest = (struct guest_main){ .config = &t->config, .loop = &t->loop, .log = t->log,
+                                    .ops = { .flight_recorder = op_flight_recorder, .close_fd = op_close_fd,
+                                             .dup_fd = op_dup_fd, .wall_clock = op_wall_clock },
+                                    .pause_pv = pause_pv, .pv_disk = pv_disk, .reset = guest_reset,
+                                    .corrupt = guest_corrupt };
+    guest_main_init(&t->guest, time(NULL));
+}
+
 static int open_monitors(struct thindm *t)
 {
     struct config *c = &t->config;
-    int err = qmp_create(&(struct qmp_config){ .loop = &t->loop, .log = t->log, .ops = &qmp_ops, .opaque = t,
-                             .name = c->name, .max_vcpus = c->max_vcpus },
-                         &t->qmp);
-    for (unsigned i = 0; i < c->nr_chrs && !err; i++) {
-        err = t->host.host.chr_open(&t->host.host, &c->chrs[i], &t->chrs[i]);
+    int err = guest_main_monitor(&t->guest, t->error);
+    if (err)
+        return err;
+    for (unsigned i = 0; i < c->nr_chrs; i++) {
+        err = t->host.host.chr_open(&t->host.host, &c->chrs[i], &t->guest.chrs[i]);
         if (err)
             return err; /* logged by the host */
     }
     for (unsigned i = 0; i < c->nr_monitors && !err; i++)
-        err = qmp_attach(t->qmp, t->chrs[c->monitors[i]]);
+        err = qmp_attach(t->guest.qmp, t->guest.chrs[c->monitors[i]]);
     if (err)
         snprintf(t->error, sizeof(t->error), "monitor: %s", strerror(-err));
     return err;
 }
 
-static unsigned century_now(void)
-{
-    time_t now = time(NULL);
-    struct tm tm;
-    return gmtime_r(&now, &tm) ? (unsigned)(tm.tm_year + 1900) / 100 : 20;
-}
-
 static int start_guest(struct thindm *t)
 {
-    struct config *c = &t->config;
-    struct machine machine = { .loop = &t->loop, .log = t->log, .config = c, .century = century_now(),
-                               .wall_clock_s = time(NULL), .power = guest_power, .sleep = guest_sleep,
-                                   .tray_moved = tray_moved, .errors = &t->disk_errors, .opaque = t };
-    t->machine = machine;
-    t->disk_errors = (struct block_errors){ .told = disk_failed, .opaque = t };
-    task_init(&t->disk_stop, &t->loop, stop_for_disk, t);
-    if (c->qtest)
-        return sim_main_create(&t->sim, &t->host.host, &t->machine, &t->record, t->error);
-    int err = xen_open(&(struct xen_config){ .domid = (uint16_t)c->domid, .ram_bytes = c->ram_bytes,
-                           .max_ram_below_4g = c->max_ram_below_4g, .epoll = &t->epoll, .loop = &t->loop, .log = t->log },
-                       &t->xen, t->error);
+    struct machine *machine = &t->guest.machine;
+    t->guest.trace = record_main_trace(&t->record);
+    if (t->config.qtest)
+        return sim_main_create(&t->sim, &t->host.host, machine, &t->record, t->error);
+    int err = guest_main_open_xen(&t->guest, &t->epoll, t->error);
     if (err)
         return err;
-    t->machine.hv = xen_hv(t->xen);
-    t->machine.host = &t->host.host;
-    record_main_start(&t->record, &t->machine);
-    err = machine_create(&t->machine, t->error);
+    machine->host = &t->host.host;
+    record_main_start(&t->record, machine);
+    err = machine_create(machine, t->error);
     if (err)
         return err;
-    record_main_ready(&t->record, &t->machine);
-    return xen_serve(t->xen,
-                     &(struct ioreq_config){ .ports = &t->machine.ports, .memory = &t->machine.memory,
-                         .pci = &t->machine.pci, .mem = &t->machine.mem, .time_offset = guest_clock_set,
-                         .corrupt = ring_corrupt, .opaque = t, .trace = record_main_trace(&t->record) },
-                     t->error);
+    record_main_ready(&t->record, machine);
+    return guest_main_serve(&t->guest, t->error);
 }
 
 static bool has_board(const struct config *c)
@@ -467,8 +205,8 @@ static int drop_and_announce(struct thindm *t, const struct runas *runas)
 {
     const struct config *c = &t->config;
     if (!t->pv)
-        xen_close_unserved(t->xen);
-    int err = c->domid_restrict ? xen_restrict(t->xen) : 0;
+        xen_close_unserved(t->guest.xen);
+    int err = c->domid_restrict ? xen_restrict(t->guest.xen) : 0;
     if (err) {
         snprintf(t->error, sizeof(t->error), "-xen-domid-restrict: this kernel can't restrict Xen's devices: %s", strerror(-err));
         return err;
@@ -476,9 +214,9 @@ static int drop_and_announce(struct thindm *t, const struct runas *runas)
     err = confine(t, runas);
     if (err)
         return err;
-    t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
+    t->guest.status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
     bool announce = !c->start_stopped && !c->domid_restrict;
-    err = t->xen ? xen_announce(t->xen, announce) : announce ? pv_xen_announce(t->pv_xen) : 0;
+    err = t->guest.xen ? xen_announce(t->guest.xen, announce) : announce ? pv_xen_announce(t->pv_xen) : 0;
     if (err)
         snprintf(t->error, sizeof(t->error), "can't write device-model/%d/state to xenstore: %s", c->domid, strerror(-err));
     return err;
@@ -493,7 +231,7 @@ static int drop_and_serve(struct thindm *t, const struct runas *runas)
         err = confine(t, runas);
     if (c->start_stopped)
         loop_freeze(&t->loop);
-    t->status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
+    t->guest.status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
     return err;
 }
 
@@ -536,18 +274,18 @@ static void finish(struct thindm *t)
 {
     record_main_finish(&t->record);
     sim_main_close(&t->sim);
-    if (t->machine.hv)
-        machine_drain(&t->machine);
+    if (t->guest.machine.hv)
+        machine_drain(&t->guest.machine);
     pv_destroy(t->pv);
     pv_xen_close(t->pv_xen);
     for (unsigned i = 0; i < t->config.nr_chrs; i++)
-        chr_close(t->chrs[i]);
-    qmp_destroy(t->qmp);
-    t->qmp = NULL; /* closing a disk may still have an event */
-    if (t->machine.hv)
-        machine_destroy(&t->machine);
+        chr_close(t->guest.chrs[i]);
+    qmp_destroy(t->guest.qmp);
+    t->guest.qmp = NULL; /* closing a disk may still have an event */
+    if (t->guest.machine.hv)
+        machine_destroy(&t->guest.machine);
     record_main_close(&t->record);
-    xen_close(t->xen);
+    xen_close(t->guest.xen);
     sim_main_destroy(&t->sim);
     signals_finish(&t->signals);
     linux_host_finish(&t->host);
@@ -605,6 +343,7 @@ int main(int argc, char *argv[])
         else
             loop_init(&t.loop, &epoll_loop_host, &t.epoll);
         linux_host_init(&t.host, &t.epoll, &t.loop, t.log);
+        init_guest(&t);
         err = start(&t);
         if (err)
             explain(&t);
