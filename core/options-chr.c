@@ -177,6 +177,19 @@ static void short_form(struct options *o, const struct option_row *row, const ch
     }
 }
 
+int options_chr(const char *text, char *strings, struct chr_config *out, char error[CONFIG_ERROR_BYTES])
+{
+    static const struct option_row row = { .name = "serial" };
+    struct options o = { .error = error, .strings = strings, .strings_end = strings + strlen(text) + 1 };
+    if (!strncmp(text, "pipe:", 5) && text[5]) {
+        *out = (struct chr_config){ .kind = CHR_PIPE, .path = text + 5, .fd = -1 };
+        return 0;
+    }
+    *out = (struct chr_config){ .fd = -1 };
+    short_form(&o, &row, text, out);
+    return o.err;
+}
+
 void option_serial(struct options *o, const struct option_row *row, const char *value)
 {
     struct config *config = o->config;

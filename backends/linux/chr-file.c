@@ -1,12 +1,13 @@
 /*
- * Files, devices and standard input and output. Input is level-triggered; while the user has no room the descriptor is
- * not listened to at all, so that a waiting or vanished peer costs nothing. A regular file as standard input is always
- * ready, which epoll can't tell: it is read from a task, a piece per round of the loop.
+ * Files, devices, pipes and standard input and output. Input is level-triggered; while the user has no room the
+ * descriptor is not listened to at all, so that a waiting or vanished peer costs nothing. A regular file as input is
+ * always ready, which epoll can't tell: it is read from a task, a piece per round of the loop.
  */
 #include "chr-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,13 @@
 struct chr_file {
     struct chr chr;
     struct chr_context context;
-    int out;
-    bool owned, may_block; /* out: closed with the chr; not a regular file */
-    struct fd_source in;   /* in.fd -1: output only, or its end was reached */
+    int out;             /* -1: input only */
+    int own[2];          /* closed with the chr; -1: none */
+    bool may_block;      /* out: not a regular file */
+    struct fd_source in; /* in.fd -1: output only, or its end was reached */
     bool paused;
-    struct task more;      /* reads standard input that is a regular file */
-    bool restore; /* before: how the terminal was */
+    struct task more; /* reads input that is a regular file */
+    bool restore;     /* before: how the terminal was */
     struct termios before;
     struct log_rate rate;
     unsigned busy;
@@ -36,7 +38,7 @@ static void listen_again(struct chr_file *f)
     if (epoll_source_add(f->context.epoll, &f->in, EPOLLIN) == 0)
         return;
     struct stat st;
-    if (f->in.fd == STDIN_FILENO && fstat(f->in.fd, &st) == 0 && S_ISREG(st.st_mode))
+    if (fstat(f->in.fd, &st) == 0 && S_ISREG(st.st_mode))
         task_post(&f->more);
     else
         f->in.fd = -1; /* /dev/null: nothing will ever be typed there */
@@ -78,6 +80,8 @@ static size_t file_write(struct chr *chr, const uint8_t *buf, size_t len)
 {
     struct chr_file *f = container_of(chr, struct chr_file, chr);
     int64_t done;
+    if (f->out < 0)
+        return len;
     if (f->may_block) {
         done = chr_write_fd(f->out, buf, len);
     } else {
@@ -106,8 +110,10 @@ static void file_close(struct chr *chr)
     task_cancel(&f->more);
     if (f->restore)
         (void)tcsetattr(f->out, TCSANOW, &f->before);
-    if (f->owned)
-        close(f->out);
+    for (unsigned i = 0; i < 2; i++) {
+        if (f->own[i] >= 0)
+            close(f->own[i]);
+    }
     f->chr.user = NULL;
     f->dead = true;
     if (f->busy == 0)
@@ -122,6 +128,7 @@ static struct chr_file *file_new(const struct chr_context *context, const struct
     if (!f)
         return NULL;
     f->context = *context;
+    f->out = f->own[0] = f->own[1] = -1;
     f->in = (struct fd_source){ .fd = -1, .fn = readable, .opaque = f };
     task_init(&f->more, context->loop, read_more, f);
     f->chr.connected = true;
@@ -147,7 +154,7 @@ int chr_file_open(const struct chr_context *context, const struct chr_config *co
         free(f);
         return err;
     }
-    f->owned = true;
+    f->own[0] = f->out;
     f->may_block = device || fifo;
     (void)snprintf(f->chr.filename, sizeof(f->chr.filename), "file:%s", config->path);
     if (device) {
@@ -156,6 +163,38 @@ int chr_file_open(const struct chr_context *context, const struct chr_config *co
             f->restore = chr_raw(f->out, false, &f->before) == 0;
         listen_again(f);
     }
+    *out = &f->chr;
+    return 0;
+}
+
+/* A FIFO opened both ways neither waits for a peer nor ends when it leaves. */
+static int open_fifo(const char *path, const char *end)
+{
+    char name[PATH_MAX];
+    int n = snprintf(name, sizeof(name), "%s.%s", path, end);
+    return n < 0 || (size_t)n >= sizeof(name) ? -1 : open(name, O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+int chr_pipe_open(const struct chr_context *context, const struct chr_config *config, struct chr **out)
+{
+    struct stat st;
+    struct chr_file *f = file_new(context, config);
+    if (!f)
+        return -ENOMEM;
+    f->own[0] = open_fifo(config->path, "in");
+    f->own[1] = open_fifo(config->path, "out");
+    if (f->own[0] < 0 && f->own[1] < 0 && stat(config->path, &st) == 0)
+        f->own[0] = open(config->path, (S_ISFIFO(st.st_mode) ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (f->own[0] < 0 && f->own[1] < 0) {
+        int err = chr_fail(context, config, -errno, "pipe", config->path);
+        free(f);
+        return err;
+    }
+    f->in.fd = f->own[0];
+    f->out = f->own[1];
+    f->may_block = true;
+    (void)snprintf(f->chr.filename, sizeof(f->chr.filename), "pipe:%s", config->path);
+    listen_again(f);
     *out = &f->chr;
     return 0;
 }

@@ -22,6 +22,8 @@ struct chr_context {
  * becomes raw). Output that a device doesn't take at once is dropped.
  */
 int chr_file_open(const struct chr_context *context, const struct chr_config *config, struct chr **out) WARN_UNUSED;
+/* The FIFOs PATH.in and PATH.out; if there are none, PATH alone, a FIFO or a file: it is only read. */
+int chr_pipe_open(const struct chr_context *context, const struct chr_config *config, struct chr **out) WARN_UNUSED;
 /* Standard input and output; a terminal loses echo and line editing until it is closed. */
 int chr_stdio_open(const struct chr_context *context, const struct chr_config *config, struct chr **out) WARN_UNUSED;
 

@@ -22,7 +22,7 @@ static int host_chr_open(struct host *host, const struct chr_config *config, str
 {
     static int (*const kinds[])(const struct chr_context *, const struct chr_config *, struct chr **) = {
         [CHR_NULL] = open_null,       [CHR_FILE] = chr_file_open,     [CHR_PTY] = chr_pty_open,
-        [CHR_STDIO] = chr_stdio_open, [CHR_SOCKET] = chr_socket_open,
+        [CHR_STDIO] = chr_stdio_open, [CHR_SOCKET] = chr_socket_open, [CHR_PIPE] = chr_pipe_open,
     };
     struct linux_host *l = host->opaque;
     struct chr_context context = { .epoll = l->epoll, .loop = host->loop, .log = host->log };

@@ -112,6 +112,11 @@ int config_check(const struct config *config, char error[CONFIG_ERROR_BYTES]) WA
  * qemu-system-i386.
  */
 int options_parse(struct config *config, int argc, char *const argv[], char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
+/*
+ * A channel in the short form of -serial, or pipe:PATH, into out, but for its label. strings: strlen(text) + 1 bytes,
+ * which like text must outlive out. 0, or -EINVAL with one line in error.
+ */
+int options_chr(const char *text, char *strings, struct chr_config *out, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* --help: one line per row of the option table. */
 void options_help(void (*line)(void *opaque, const char *text), void *opaque);
 /* -version: one line, "QEMU emulator version 7.2.22 (thindm 0.1.0)"; xenopsd reads the number. A constant. */

@@ -8,13 +8,13 @@
 #include <thindm/chr.h>
 #include <thindm/loop.h>
 
-enum chr_kind { CHR_NULL, CHR_FILE, CHR_PTY, CHR_STDIO, CHR_SOCKET };
+enum chr_kind { CHR_NULL, CHR_FILE, CHR_PTY, CHR_STDIO, CHR_SOCKET, CHR_PIPE };
 
 /* A chardev in words. Strings are the configuration's and outlive everything. */
 struct chr_config {
     char label[32];
     enum chr_kind kind;
-    const char *path;  /* file, unix socket */
+    const char *path;  /* file, pipe, unix socket */
     const char *host, *port; /* tcp */
     int fd;            /* socket: already listening, or -1 */
     bool server, wait; /* socket: listen; wait for the first client before the start */

@@ -62,6 +62,61 @@ static void fifo_never_waits(void **state)
     assert_int_equal(b->u.len, 0); /* it doesn't hear itself */
 }
 
+static void pipe_is_two_fifos(void **state)
+{
+    struct bench *b = *state;
+    char in[160], out[160];
+    (void)snprintf(in, sizeof(in), "%s.in", world_path(b->w, "p"));
+    (void)snprintf(out, sizeof(out), "%s.out", b->w->path);
+    assert_int_equal(mkfifo(in, 0600) | mkfifo(out, 0600), 0);
+    assert_int_equal(open_chr(b, (struct chr_config){ .kind = CHR_PIPE, .path = b->w->path }), 0);
+    int to = open(in, O_WRONLY | O_NONBLOCK | O_CLOEXEC), from = open(out, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(to >= 0 && from >= 0);
+    assert_int_equal(say(b, "abc"), 3);
+    assert_hears(from, "abc");
+    assert_int_equal(write(to, "xyz", 3), 3);
+    world_run(b->w);
+    assert_string_equal(b->u.got, "xyz");
+    close(to); /* no end for whoever writes next */
+    close(from);
+    assert_true(world_sleeps(b->w, 5));
+    chr_close(b->u.chr);
+    b->u.chr = NULL;
+    unlink(in);
+    unlink(out);
+}
+
+/* A saved state: read as room comes, to its end, and never written. */
+static void pipe_may_be_a_file(void **state)
+{
+    struct bench *b = *state;
+    char text[8] = "";
+    int fd = open(world_path(b->w, "state"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "abcdef", 6), 6);
+    b->u.room = 4;
+    assert_int_equal(open_chr(b, (struct chr_config){ .kind = CHR_PIPE, .path = b->w->path }), 0);
+    world_run(b->w);
+    assert_string_equal(b->u.got, "abcd");
+    assert_true(world_sleeps(b->w, 5));
+    b->u.room = 100;
+    chr_resume(b->u.chr);
+    world_run(b->w);
+    assert_string_equal(b->u.got, "abcdef");
+    assert_true(world_sleeps(b->w, 5));
+    assert_int_equal(say(b, "12"), 2);
+    assert_int_equal(pread(fd, text, sizeof(text), 0), 6);
+    assert_string_equal(text, "abcdef");
+    close(fd);
+}
+
+static void pipe_that_is_nowhere_is_told(void **state)
+{
+    struct bench *b = *state;
+    assert_int_equal(open_chr(b, (struct chr_config){ .kind = CHR_PIPE, .path = "/no/where" }), -ENOENT);
+    assert_int_equal(b->w->lines, 1);
+    assert_non_null(strstr(b->w->line, "/no/where"));
+}
+
 static void null_device_and_null_work(void **state)
 {
     struct bench *b = *state;
@@ -321,6 +376,9 @@ int main(void)
         TEST(file_that_cannot_be_opened_is_told),
         TEST(full_file_drops_and_tells_once),
         TEST(fifo_never_waits),
+        TEST(pipe_is_two_fifos),
+        TEST(pipe_may_be_a_file),
+        TEST(pipe_that_is_nowhere_is_told),
         TEST(null_device_and_null_work),
         TEST(terminal_device_is_raw_and_goes_both_ways),
         TEST(stdio_uses_both_ends),

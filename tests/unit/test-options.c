@@ -858,6 +858,38 @@ static void random_lines(void **state)
     }
 }
 
+/* What toolstacks write to a console's "output" node. */
+static void short_forms_alone(void **state)
+{
+    static const struct {
+        const char *text;
+        enum chr_kind kind;
+        const char *path;
+    } good_ones[] = {
+        { "pty", CHR_PTY, NULL },
+        { "null", CHR_NULL, NULL },
+        { "stdio", CHR_STDIO, NULL },
+        { "file:/var/log/xen/qemu-dm-a,b.log", CHR_FILE, "/var/log/xen/qemu-dm-a,b.log" },
+        { "/dev/ttyS0", CHR_FILE, "/dev/ttyS0" },
+        { "pipe:/var/lib/xen/qemu-resume.7", CHR_PIPE, "/var/lib/xen/qemu-resume.7" },
+        { "unix:/run/s,server,nowait", CHR_SOCKET, "/run/s" },
+    };
+    static const char *const bad[] = { "", "vc", "pipe:", "file:", "udp:x", "pty:", "unix:", "tcp:x", "nonsense:/x" };
+    char strings[64], error[CONFIG_ERROR_BYTES];
+    struct chr_config c;
+    for (size_t i = 0; i < ARRAY_SIZE(good_ones); i++) {
+        assert_int_equal(options_chr(good_ones[i].text, strings, &c, error), 0);
+        assert_int_equal(c.kind, good_ones[i].kind);
+        assert_int_equal(c.fd, -1);
+        if (good_ones[i].path)
+            assert_string_equal(c.path, good_ones[i].path);
+        else
+            assert_null(c.path);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(options_chr(bad[i], strings, &c, error), -EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -872,6 +904,7 @@ int main(void)
         cmocka_unit_test(bad_nvme_disks),
         cmocka_unit_test(ahci_disks),
         cmocka_unit_test(serial_forms),
+        cmocka_unit_test(short_forms_alone),
         cmocka_unit_test(chardev_forms),
         cmocka_unit_test(later_ones_win),
         cmocka_unit_test(general_options),
