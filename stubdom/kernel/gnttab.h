@@ -3,6 +3,7 @@
 #define THINDM_GNTTAB_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <xen/grant_table.h>
 
 /* Map the table. 0 or -errno. */
