@@ -175,7 +175,9 @@ static int start_pv(struct thindm *t)
     int err = pv_xen_open((uint16_t)c->domid, &t->epoll, &t->loop, t->log, &t->pv_xen, t->error);
     if (!err)
         err = pv_create(&(struct pv_config){ .domid = (uint16_t)c->domid, .loop = &t->loop, .log = t->log,
-                            .host = &t->host.host, .ops = &pv_xen_ops, .opaque = t->pv_xen, .shared = has_board(c) },
+                            .host = &t->host.host, .ops = &pv_xen_ops, .opaque = t->pv_xen, .shared = has_board(c),
+                            .chrs = t->guest.chrs, .nr_chrs = c->nr_chrs,
+                            .log_limit_bytes = t->log_file.limit_bytes },
                         &t->pv, t->error);
     if (!err) {
         pv_xen_bind(t->pv_xen, t->pv);
@@ -246,10 +248,10 @@ static int start(struct thindm *t)
         err = record_main_open(&t->record, c, t->log, t->error);
     if (!err && (has_board(c) || c->qtest))
         err = start_guest(t);
-    if (!err && c->machine != MACHINE_NONE && !c->qtest)
-        err = start_pv(t);
     if (!err)
         err = open_monitors(t);
+    if (!err && c->machine != MACHINE_NONE && !c->qtest)
+        err = start_pv(t); /* its consoles take what the monitors leave */
     if (!err && c->pidfile)
         err = pidfile_write(c->pidfile, t->error);
     if (!err && c->qtest)

@@ -17,13 +17,23 @@ struct pv_device;
 /* dev is embedded in the type's own struct. No function may call back into pv_watch(). */
 struct pv_type {
     const char *name; /* the directory: backend/<name>/<domid>/<devid> */
+    /*
+     * Only entries that are there before the guest runs are looked at: nodes that the front end could replace say what
+     * to open here.
+     */
+    bool early;
     /* An empty device, which destroy() frees; NULL: no memory. */
     struct pv_device *(*create)(void);
+    /* False: another program serves it, hands off. NULL: all are ours. */
+    bool (*ours)(struct pv_device *dev);
     /*
      * The toolstack's entry is complete: read it, open what it names, write what front ends look for before they
      * connect. State InitWait follows, or, if it fails after a line by pv_error(), Closed.
      */
     int (*open)(struct pv_device *dev);
+    /* A XenbusState in place of the front end's node, for a front end without one; -1: look at the node. NULL: the
+     * same. */
+    int (*front_state)(struct pv_device *dev);
     /* The front end is ready: map and bind. State Connected follows, or Closing after a line by pv_error(). */
     int (*connect)(struct pv_device *dev);
     /*
@@ -33,7 +43,7 @@ struct pv_type {
     bool (*disconnect)(struct pv_device *dev);
     /* The front end's event channel fired. May call pv_fail(). */
     void (*event)(struct pv_device *dev);
-    /* The toolstack wrote params; only between open() and destroy(). */
+    /* The toolstack wrote params; only between open() and destroy(). NULL: it has no meaning. */
     void (*params_changed)(struct pv_device *dev);
     /* True: finish what is in flight and take nothing new. */
     void (*set_paused)(struct pv_device *dev, bool paused);
@@ -65,6 +75,8 @@ int pv_read_text(struct pv_device *dev, const char *dir, const char *node, char 
 /* Write a node of the back-end directory; what can't be written is logged only. */
 void pv_write_number(struct pv_device *dev, const char *node, uint64_t value);
 void pv_write_text(struct pv_device *dev, const char *node, const char *value);
+/* The same in the front end's directory. */
+void pv_write_front(struct pv_device *dev, const char *node, const char *value);
 /* Tell front ends that properties changed: the same state once more. */
 void pv_repeat_state(struct pv_device *dev);
 
@@ -83,6 +95,6 @@ void pv_notify(struct pv_device *dev);
 const struct pv_config *pv_config(const struct pv_device *dev);
 bool pv_paused(const struct pv_device *dev);
 
-extern const struct pv_type pv_qdisk;
+extern const struct pv_type pv_qdisk, pv_console;
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * PV back ends of one guest: what libxl leaves in xenstore under backend/<type>/<domid> and expects its device model
  * to serve. Life: pv_xen_open() -> pv_create() -> loop -> pv_destroy() -> pv_xen_close(). All on the loop's thread.
- * Sources: xen/include/public/io/xenbus.h, blkif.h; Linux drivers/xen/xenbus/ for what front ends do.
+ * Sources: xen/include/public/io/xenbus.h, blkif.h, console.h; Linux drivers/xen/xenbus/ for what front ends do.
  */
 #ifndef THINDM_PV_H
 #define THINDM_PV_H
@@ -48,6 +48,12 @@ struct pv_ops {
     /* Map nr grants to nr pages in a row, to be read, or written too. All or nothing. */
     int (*map)(void *opaque, const uint32_t *refs, unsigned nr, bool write, void **ptr);
     void (*unmap)(void *opaque, void *ptr, unsigned nr);
+    /*
+     * Map a page of the guest that its builder set up, by the frame number that the toolstack wrote. It stays mapped
+     * whatever rights this process gives up.
+     */
+    int (*map_frame)(void *opaque, uint64_t frame, void **ptr);
+    void (*unmap_frame)(void *opaque, void *ptr);
     /* Run all copies; each has its own result. */
     void (*copy)(void *opaque, struct pv_copy *copies, unsigned nr);
 
@@ -66,6 +72,9 @@ struct pv_config {
     void *opaque;
     bool shared; /* images: the guest's emulated disks have them open too, until it unplugs them */
     enum pv_data data;
+    struct chr *const *chrs; /* of the command line; a console may take one that has no user */
+    unsigned nr_chrs;
+    uint64_t log_limit_bytes; /* of what the first console writes to a file; 0: none */
 };
 
 /* What the monitor tells of a disk. Strings are the callee's, valid until the loop goes on. */

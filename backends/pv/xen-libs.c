@@ -1,7 +1,7 @@
 /*
  * struct pv_ops over Xen's libraries: a xenstore connection, an event channel handle and a grant handle of their own,
  * beside those of the ioreq server. Setting a watch makes libxenstore start a thread that reads the connection.
- * Sources: xenstore.h, xenevtchn.h, xengnttab.h.
+ * Sources: xenstore.h, xenevtchn.h, xengnttab.h, xenforeignmemory.h.
  */
 #include "../linux/epoll.h"
 #include "pv.h"
@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <thindm/log.h>
 #include <xenevtchn.h>
+#include <xenforeignmemory.h>
 #include <xengnttab.h>
 #include <xenstore.h>
 #include <xentoollog.h>
@@ -124,6 +125,25 @@ static void xen_unmap(void *opaque, void *ptr, unsigned nr)
         log_print(xen->log, LOG_ERROR, "pv", "unmapping %u pages of the guest failed: %s", nr, strerror(errno));
 }
 
+/* The handle goes at once: a mapping needs none, and who serves PV back ends only has no other use for one. */
+static int xen_map_frame(void *opaque, uint64_t frame, void **ptr)
+{
+    struct pv_xen *xen = opaque;
+    xen_pfn_t pfn = frame;
+    xenforeignmemory_handle *fmem = xenforeignmemory_open(&xen->logger, 0);
+    if (!fmem)
+        return error_of_errno();
+    *ptr = xenforeignmemory_map(fmem, xen->domid, PROT_READ | PROT_WRITE, 1, &pfn, NULL);
+    int err = *ptr ? 0 : error_of_errno();
+    (void)xenforeignmemory_close(fmem);
+    return err;
+}
+
+static void xen_unmap_frame(void *opaque, void *ptr)
+{
+    (void)munmap(ptr, PAGE_BYTES);
+}
+
 static void fill_copy(const struct pv_xen *xen, const struct pv_copy *copy, xengnttab_grant_copy_segment_t *segment)
 {
     *segment = (xengnttab_grant_copy_segment_t){ .len = copy->len };
@@ -200,6 +220,8 @@ const struct pv_ops pv_xen_ops = {
     .unwatch = xen_unwatch,
     .map = xen_map,
     .unmap = xen_unmap,
+    .map_frame = xen_map_frame,
+    .unmap_frame = xen_unmap_frame,
     .copy = xen_copy,
     .bind = xen_bind,
     .unbind = xen_unbind,

@@ -19,7 +19,7 @@
  */
 static const struct pv_type vkbd = { .name = "vkbd" }, vfb = { .name = "vfb" }, p9fs = { .name = "9pfs" },
                             qusb = { .name = "qusb" };
-static const struct pv_type *const types[] = { &pv_qdisk, &vkbd, &vfb, &p9fs, &qusb };
+static const struct pv_type *const types[] = { &pv_qdisk, &pv_console, &vkbd, &vfb, &p9fs, &qusb };
 
 enum { NR_TYPES = sizeof(types) / sizeof(types[0]) };
 
@@ -28,6 +28,7 @@ struct pv {
     struct pv_device *devices[PV_MAX_DEVICES];
     char dirs[NR_TYPES][PV_NAME_BYTES * 2];
     bool watched[NR_TYPES], rescan[NR_TYPES], paused;
+    bool late;           /* the guest may run */
     unsigned generation; /* makes tokens unique: an event of a watch that is gone finds nobody */
     struct task task;
 };
@@ -106,6 +107,11 @@ static void write_node(struct pv *pv, const char *who, const char *dir, const ch
 void pv_write_text(struct pv_device *dev, const char *node, const char *value)
 {
     write_node(dev->pv, dev->who, dev->back, node, value);
+}
+
+void pv_write_front(struct pv_device *dev, const char *node, const char *value)
+{
+    write_node(dev->pv, dev->who, dev->front, node, value);
 }
 
 void pv_write_number(struct pv_device *dev, const char *node, uint64_t value)
@@ -205,6 +211,9 @@ static void forget(struct pv_device *dev)
 static int front_state(struct pv_device *dev)
 {
     uint64_t state;
+    int given = dev->type->front_state ? dev->type->front_state(dev) : -1;
+    if (given >= 0)
+        return given;
     int err = pv_read_number(dev, dev->front, "state", XenbusStateReconfigured, &state);
     if (err == -ENOENT)
         return XenbusStateClosed;
@@ -300,13 +309,18 @@ static int free_slot(const struct pv *pv)
     return -1;
 }
 
-/* The front end's directory must be in the home of the one guest that this process serves. */
+/*
+ * The front end's directory must be in the home of the one guest that this process serves. That of its first console is
+ * not among the others.
+ */
 static bool front_is_ours(struct pv *pv, const char *back, char front[PV_PATH_BYTES])
 {
-    char home[PV_NAME_BYTES * 2];
+    char home[PV_NAME_BYTES * 2], console[PV_NAME_BYTES * 2];
     uint64_t id;
     (void)snprintf(home, sizeof(home), "/local/domain/%u/device/", pv->config.domid);
-    return read_node(pv, back, "frontend", front, PV_PATH_BYTES) == 0 && strncmp(front, home, strlen(home)) == 0 &&
+    (void)snprintf(console, sizeof(console), "/local/domain/%u/console", pv->config.domid);
+    return read_node(pv, back, "frontend", front, PV_PATH_BYTES) == 0 &&
+           (strncmp(front, home, strlen(home)) == 0 || strcmp(front, console) == 0) &&
            read_number(pv, back, "frontend-id", UINT16_MAX, &id) == 0 && id == pv->config.domid;
 }
 
@@ -341,6 +355,10 @@ static void adopt(struct pv *pv, const struct pv_type *type, const char *name, c
     (void)snprintf(dev->back, sizeof(dev->back), "%s", back);
     (void)snprintf(dev->front, sizeof(dev->front), "%s", front);
     (void)snprintf(dev->token, sizeof(dev->token), "front-%d.%u", slot, ++pv->generation);
+    if (type->ours && !type->ours(dev)) {
+        type->destroy(dev);
+        return;
+    }
     pv->devices[slot] = dev;
     start(dev);
 }
@@ -357,7 +375,7 @@ static void entry(void *arg, const char *name)
     const struct pv_type *type = types[scan->type];
     char back[PV_PATH_BYTES], front[PV_PATH_BYTES];
     uint64_t devid, state, online;
-    if (parse_number(name, UINT32_MAX, &devid) || find(pv, type, name))
+    if (parse_number(name, UINT32_MAX, &devid) || find(pv, type, name) || (type->early && pv->late))
         return;
     (void)snprintf(back, sizeof(back), "%s/%s", pv->dirs[scan->type], name);
     if (read_number(pv, back, "state", UINT32_MAX, &state) || state != XenbusStateInitialising ||
@@ -399,7 +417,7 @@ static void run(void *opaque)
         if (!dev || !dev->look)
             continue;
         dev->look = false;
-        if (dev->params_changed && dev->opened)
+        if (dev->params_changed && dev->opened && dev->type->params_changed)
             dev->type->params_changed(dev);
         dev->params_changed = false;
         evaluate(dev); /* may free it */
@@ -464,6 +482,7 @@ int pv_create(const struct pv_config *config, struct pv **out, char error[CONFIG
         pv->rescan[t] = true;
     }
     run(pv); /* what is there now is open before the first privilege is dropped */
+    pv->late = true;
     *out = pv;
     return 0;
 }
