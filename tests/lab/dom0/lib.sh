@@ -52,12 +52,19 @@ vif=[]
 serial="file:$serial"
 on_crash="destroy"
 END
+    [ "$DM_NAME" != stubdom ] || cat <<END
+device_model_stubdomain_override=1
+stubdomain_kernel="/lab/stubdom"
+stubdomain_ramdisk="/lab/stubdom-roms"
+stubdomain_memory=${stubdomain_memory:-8}
+END
     printf '%s\n' "$@"
 }
 cd_disk='"format=raw,vdev=hdc,devtype=cdrom,access=ro,target=/lab/guest.iso"'
 hard_disk='"format=raw,vdev=hda,access=rw,backendtype=qdisk,target=/lab/guest.img"'
 
-# create [LINE...]: start a guest; $domid and $pid (of the device model) are set. The case ends here if xl fails.
+# create [LINE...]: start a guest; $domid and $pid (of the device model, or of a stubdomain's helper) are set. The case ends
+# here if xl fails.
 create() {
     guest_config "$@" >/run/lab/guest.cfg
     rm -f /run/lab/spawn
@@ -72,6 +79,8 @@ create() {
     fi
     kill $watcher
     domid=$(xl domid guest)
+    served=$domid # by that process
+    [ "$DM_NAME" != stubdom ] || served=$(xl domid guest-dm)
     pid=$(cut -d ' ' -f 2 /run/lab/spawn)
     pass created
 }
@@ -134,8 +143,8 @@ milliseconds() { awk "BEGIN { printf \"%.1f\", ($2 - $1) / 1e6 }"; }
 # Start-up time, and time and CPU use of the boot, of the guest created last.
 start_figures() {
     local began created running
-    began=$(awk -v d="$domid" '$1 == d { print $3 }' /run/lab/spawn)
-    running=$(awk -v d="$domid" '$2 == d && $3 == "running" { print $1; exit }' /run/lab/nodewatch)
+    began=$(awk -v d="$served" '$1 == d { print $3 }' /run/lab/spawn)
+    running=$(awk -v d="$served" '$2 == d && $3 == "running" { print $1; exit }' /run/lab/nodewatch)
     created=$(cat /run/lab/created)
     figure spawn_to_running "$(milliseconds "$began" "$running")" ms
     figure create_to_kernel "$(milliseconds "$created" "$(awk '$1 == 1 { print $2 }' /run/lab/serialclock)")" ms
