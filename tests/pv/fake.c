@@ -5,12 +5,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* --- xenstore --- */
 
 static struct fake_node *find(struct fake *f, const char *path)
 {
-    for (unsigned i = 0; i < FAKE_NODES; i++) {
+    for (unsigned i = 0; i < f->nr_nodes; i++) {
         if (f->nodes[i].used && strcmp(f->nodes[i].path, path) == 0)
             return &f->nodes[i];
     }
@@ -45,7 +47,7 @@ void fake_write(struct fake *f, const char *path, const char *value)
 {
     struct fake_node *node = find(f, path);
     if (!value) {
-        for (unsigned i = 0; i < FAKE_NODES; i++)
+        for (unsigned i = 0; i < f->nr_nodes; i++)
             f->nodes[i].used = f->nodes[i].used && !is_below(f->nodes[i].path, path);
         fire(f, path, true);
         return;
@@ -55,6 +57,8 @@ void fake_write(struct fake *f, const char *path, const char *value)
             node = &f->nodes[i];
     }
     assert_non_null(node);
+    if (node == &f->nodes[f->nr_nodes])
+        f->nr_nodes++;
     node->used = true;
     (void)snprintf(node->path, sizeof(node->path), "%s", path);
     (void)snprintf(node->value, sizeof(node->value), "%s", value);
@@ -110,8 +114,8 @@ static int op_list(void *opaque, const char *path, void (*fn)(void *arg, const c
     struct fake *f = opaque;
     char names[128][32];
     unsigned nr = 0;
-    for (unsigned i = 0; i < FAKE_NODES; i++) {
-        size_t len = strlen(path);
+    size_t len = strlen(path);
+    for (unsigned i = 0; i < f->nr_nodes; i++) {
         if (!f->nodes[i].used || strncmp(f->nodes[i].path, path, len) != 0 || f->nodes[i].path[len] != '/')
             continue;
         (void)snprintf(names[nr], sizeof(names[0]), "%.*s", (int)strcspn(f->nodes[i].path + len + 1, "/"),
@@ -157,13 +161,32 @@ static void op_unwatch(void *opaque, const char *path, const char *token)
     fail_msg("no such watch: %s %s", path, token);
 }
 
-/* --- Grants: a mapping of one page is the page, so that both sides see the same bytes --- */
+/*
+ * --- Grants: the guest's pages are a file in memory, so that both sides see the same bytes. Around a mapping there is
+ * nothing, and one for reading can't be written ---
+ */
+
+static int pages_fd = -1;
+static uint8_t *pages; /* the guest's view, FAKE_GRANTS in a row; one for all fakes */
+
+static void map_pages(void)
+{
+    size_t bytes = (size_t)FAKE_GRANTS * PAGE_BYTES;
+    if (pages)
+        return;
+    pages_fd = memfd_create("guest", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(pages_fd, (off_t)bytes), 0);
+    pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, pages_fd, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+}
 
 static int op_map(void *opaque, const uint32_t *refs, unsigned nr, bool write, void **ptr)
 {
     struct fake *f = opaque;
     struct fake_map *map = f->maps;
     f->map_calls++;
+    if (f->before_copy)
+        f->before_copy(f);
     for (unsigned i = 0; i < nr; i++) {
         if (refs[i] >= FAKE_GRANTS || !f->grants[refs[i]].page || (write && f->grants[refs[i]].read_only))
             return -EINVAL;
@@ -173,11 +196,14 @@ static int op_map(void *opaque, const uint32_t *refs, unsigned nr, bool write, v
     assert_true(map < f->maps + sizeof(f->maps) / sizeof(f->maps[0]));
     map->nr = nr;
     memcpy(map->refs, refs, nr * sizeof(refs[0]));
-    map->area = f->grants[refs[0]].page; /* granted one after the other: in a row */
+    uint8_t *hole = mmap(NULL, (size_t)(nr + 2) * PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(hole, MAP_FAILED);
+    map->area = hole + PAGE_BYTES;
     for (unsigned i = 0; i < nr; i++) {
-        if (f->grants[refs[i]].page != map->area + (size_t)i * PAGE_BYTES)
-            fail_msg("the fake maps only pages in a row");
         f->grants[refs[i]].mapped++;
+        assert_ptr_not_equal(mmap(map->area + (size_t)i * PAGE_BYTES, PAGE_BYTES, PROT_READ | (write ? PROT_WRITE : 0),
+                                  MAP_SHARED | MAP_FIXED, pages_fd, (off_t)refs[i] * PAGE_BYTES),
+                             MAP_FAILED);
     }
     *ptr = map->area;
     return 0;
@@ -193,10 +219,22 @@ static void op_unmap(void *opaque, void *ptr, unsigned nr)
             continue;
         for (unsigned k = 0; k < nr; k++)
             f->grants[map->refs[k]].mapped--;
+        assert_int_equal(munmap(map->area - PAGE_BYTES, (size_t)(nr + 2) * PAGE_BYTES), 0);
         map->area = NULL;
         return;
     }
     fail_msg("not mapped");
+}
+
+/* The builder's pages: frame numbers are references too, that no front end can grant to itself. */
+static int op_map_frame(void *opaque, uint64_t frame, void **ptr)
+{
+    return frame < FAKE_GRANTS ? op_map(opaque, &(uint32_t){ (uint32_t)frame }, 1, true, ptr) : -EINVAL;
+}
+
+static void op_unmap_frame(void *opaque, void *ptr)
+{
+    op_unmap(opaque, ptr, 1);
 }
 
 static void op_copy(void *opaque, struct pv_copy *copies, unsigned nr)
@@ -221,13 +259,11 @@ static void op_copy(void *opaque, struct pv_copy *copies, unsigned nr)
 
 uint32_t fake_grant(struct fake *f)
 {
-    static uint8_t pages[FAKE_GRANTS][PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
-    uint32_t ref = 8; /* the first ones are the toolstack's */
-    while (f->grants[ref].page)
-        ref++;
+    uint32_t ref = FAKE_FIRST_GRANT + f->nr_grants++; /* none is granted twice: those of a ring are in a row */
     assert_true(ref < FAKE_GRANTS);
-    f->grants[ref].page = pages[ref];
-    memset(pages[ref], 0, PAGE_BYTES);
+    map_pages();
+    f->grants[ref].page = pages + (size_t)ref * PAGE_BYTES;
+    memset(f->grants[ref].page, 0, PAGE_BYTES);
     return ref;
 }
 
@@ -279,6 +315,7 @@ static int open_disk(struct host *host, const struct block_open *how, struct blo
     f->disk = rig_disk(f->rig, f->image_bytes);
     f->disk->closed_flag = &f->disk_closed;
     f->disk_closed = false;
+    f->disk->block.sector_bytes = f->sector_bytes ? f->sector_bytes : f->disk->block.sector_bytes;
     f->disk->block.read_only = how->read_only;
     f->disk->block.discard = how->discard;
     *out = &f->disk->block;
@@ -295,20 +332,29 @@ static const struct pv_ops ops = {
     .unwatch = op_unwatch,
     .map = op_map,
     .unmap = op_unmap,
+    .map_frame = op_map_frame,
+    .unmap_frame = op_unmap_frame,
     .copy = op_copy,
     .bind = op_bind,
     .unbind = op_unbind,
     .notify = op_notify,
 };
 
-struct fake *fake_new(enum pv_data data)
+struct fake *fake_new_on(struct rig *rig, enum pv_data data)
 {
     struct fake *f = calloc(1, sizeof(*f));
     assert_non_null(f);
-    f->rig = rig_new();
+    f->rig = rig;
     f->image_bytes = 1 << 20;
     f->host = (struct host){ .loop = &f->rig->loop, .log = &f->rig->log, .opaque = f, .block_open = open_disk };
     f->opened.fd = (int)data; /* until fake_start() */
+    return f;
+}
+
+struct fake *fake_new(enum pv_data data)
+{
+    struct fake *f = fake_new_on(rig_new(), data);
+    f->owns_rig = true;
     return f;
 }
 
@@ -322,6 +368,9 @@ void fake_start(struct fake *f)
                                 .ops = &ops,
                                 .opaque = f,
                                 .shared = f->shared,
+                                .chrs = f->chrs,
+                                .nr_chrs = f->nr_chrs,
+                                .log_limit_bytes = f->log_limit_bytes,
                                 .data = (enum pv_data)f->opened.fd };
     assert_int_equal(pv_create(&config, &f->pv, error), 0);
     fake_settle(f);
@@ -353,7 +402,8 @@ void fake_free(struct fake *f)
         assert_false(f->watches[i].used);
     assert_int_equal(f->bound, 0);
     assert_null(f->rig->loop.tasks);
-    rig_free(f->rig);
+    if (f->owns_rig)
+        rig_free(f->rig);
     free(f);
 }
 
@@ -412,25 +462,31 @@ void front_state(struct front *front, int state)
     fake_settle(front->fake);
 }
 
-void front_connect(struct front *front, struct fake *f, const char *name, unsigned bits, unsigned pages,
+void front_prepare(struct front *front, struct fake *f, const char *name, unsigned bits, unsigned nr_pages,
                    bool persistent)
 {
-    *front = (struct front){ .fake = f, .bits = bits, .pages = pages, .persistent = persistent };
+    *front = (struct front){ .fake = f, .bits = bits, .pages = nr_pages, .persistent = persistent };
     (void)snprintf(front->dir, sizeof(front->dir), "/local/domain/%d/device/vbd/%s", FAKE_DOMID, name);
-    for (unsigned i = 0; i < pages; i++) {
+    for (unsigned i = 0; i < nr_pages; i++) {
         char node[24] = "ring-ref";
         front->refs[i] = fake_grant(f);
-        if (pages > 1)
+        if (nr_pages > 1)
             (void)snprintf(node, sizeof(node), "ring-ref%u", i);
         fake_writef(f, front->dir, node, "%u", front->refs[i]);
     }
-    if (pages > 1)
-        fake_writef(f, front->dir, "ring-page-order", "%d", __builtin_ctz(pages));
+    if (nr_pages > 1)
+        fake_writef(f, front->dir, "ring-page-order", "%d", __builtin_ctz(nr_pages));
     front_set_index(front, REQ_EVENT, 1);
     front_set_index(front, RSP_EVENT, 1);
     fake_writef(f, front->dir, "event-channel", "%d", FAKE_PORT);
     fake_writef(f, front->dir, "feature-persistent", "%d", persistent);
     fake_writef(f, front->dir, "protocol", "%s", bits == 32 ? "x86_32-abi" : "x86_64-abi");
+}
+
+void front_connect(struct front *front, struct fake *f, const char *name, unsigned bits, unsigned nr_pages,
+                   bool persistent)
+{
+    front_prepare(front, f, name, bits, nr_pages, persistent);
     front_state(front, INITIALISED);
 }
 

@@ -9,7 +9,8 @@
 #include "rig.h"
 #include <thindm/host.h>
 
-enum { FAKE_DOMID = 7, FAKE_NODES = 2048, FAKE_WATCHES = 80, FAKE_GRANTS = 4096, FAKE_PORT = 5 };
+enum { FAKE_DOMID = 7, FAKE_NODES = 2048, FAKE_WATCHES = 80, FAKE_GRANTS = 4096, FAKE_PORT = 5,
+       FAKE_FIRST_GRANT = 8 }; /* those before it are the toolstack's */
 enum { INITIALISING = 1, INIT_WAIT, INITIALISED, CONNECTED, CLOSING, CLOSED };
 
 struct fake_node {
@@ -29,20 +30,23 @@ struct fake_grant {
     unsigned mapped; /* how often the back end has it mapped now */
 };
 
-/* One mapping of the back end. With several pages it is an area of its own, copied back at unmap. */
+/* One mapping of the back end. */
 struct fake_map {
-    uint8_t *area;
+    uint8_t *area; /* NULL: none */
     uint32_t refs[256];
     unsigned nr;
 };
 
 struct fake {
     struct rig *rig;
+    bool owns_rig;
     struct pv *pv;
     struct host host;
     struct fake_node nodes[FAKE_NODES];
+    unsigned nr_nodes; /* behind them none was ever used */
     struct fake_watch watches[FAKE_WATCHES];
     struct fake_grant grants[FAKE_GRANTS];
+    unsigned nr_grants;
     struct fake_map maps[2048];
     /* Events that the fake has not delivered yet. */
     struct {
@@ -56,13 +60,20 @@ struct fake {
     /* Images by path: size; 0: no such file. */
     bool shared; /* pv_config.shared */
     uint64_t image_bytes;
+    uint32_t sector_bytes; /* 0: 512 */
     struct rig_disk *disk; /* of the last block_open() */
     struct block_open opened;
     bool disk_closed;
     unsigned opens;
+    /* pv_config's; host.chr_open is the test's. */
+    struct chr *chrs[4];
+    unsigned nr_chrs;
+    uint64_t log_limit_bytes;
 };
 
 struct fake *fake_new(enum pv_data data);
+/* On a rig that outlives it. */
+struct fake *fake_new_on(struct rig *rig, enum pv_data data);
 void fake_free(struct fake *f);
 
 /* xenstore as the toolstack and the guest write it; what is watched fires. value NULL: remove it and what is below. */
@@ -101,8 +112,11 @@ struct front {
     bool persistent;
 };
 
-/* Grant a ring of pages pages, write the nodes and state 3, and settle. */
-void front_connect(struct front *front, struct fake *f, const char *name, unsigned bits, unsigned pages,
+/* Grant a ring of nr_pages pages and write the nodes. */
+void front_prepare(struct front *front, struct fake *f, const char *name, unsigned bits, unsigned nr_pages,
+                   bool persistent);
+/* The same, then state 3, and settle. */
+void front_connect(struct front *front, struct fake *f, const char *name, unsigned bits, unsigned nr_pages,
                    bool persistent);
 void front_state(struct front *front, int state);
 uint32_t front_entries(const struct front *front);
