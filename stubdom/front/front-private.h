@@ -23,6 +23,7 @@ struct front {
     char dir[FRONT_DIR_BYTES], back[FRONT_DIR_BYTES]; /* directories of either end */
     domid_t back_id;
     struct log *log;
+    struct log_rate log_rate;
     enum xenbus_state back_state; /* as it was seen last */
     struct store_watch watch;     /* of the back end's state */
     /*
@@ -39,8 +40,8 @@ int front_open(struct front *front, const char *dir, struct log *log) WARN_UNUSE
 /* Say Closing, wait FRONT_CLOSE_NS at most until the back end lets go, say Closed; the channel is closed. */
 void front_close(struct front *front);
 
-/* A line in the log; returns err. */
-int front_error(const struct front *front, int err, const char *format, ...) PRINTF_LIKE(3, 4);
+/* A line in the log, at most one a second in the long run: back ends may cause them; returns err. */
+int front_error(struct front *front, int err, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /*
  * Wait until the back end's state is state or one behind it, but not Closing. 0, or -errno with a line in the log:
@@ -57,7 +58,7 @@ struct front_number {
 };
 /* All at once; at most FRONT_MAX_NODES. 0, or -errno with a line in the log: no number, too large, required and not
  * there. */
-int front_read(const struct front *front, struct front_number *numbers, size_t nr) WARN_UNUSED;
+int front_read(struct front *front, struct front_number *numbers, size_t nr) WARN_UNUSED;
 
 /* Nodes of ours, collected with front_add() and front_add_number(), that go off together, and a state after them. */
 struct front_nodes {
@@ -68,7 +69,7 @@ struct front_nodes {
 void front_add(const struct front *front, struct front_nodes *nodes, const char *name, const char *value);
 void front_add_number(const struct front *front, struct front_nodes *nodes, const char *name, uint64_t value);
 /* nodes may be NULL. 0, or -errno with a line in the log. */
-int front_publish(const struct front *front, struct front_nodes *nodes, enum xenbus_state state) WARN_UNUSED;
+int front_publish(struct front *front, struct front_nodes *nodes, enum xenbus_state state) WARN_UNUSED;
 
 /* A channel for the back end to bind to; fn is called for its events. 0 or -errno with a line in the log. */
 int front_open_port(struct front *front, event_fn *fn, void *opaque) WARN_UNUSED;
@@ -81,9 +82,9 @@ struct front_pages {
     grant_ref_t *refs; /* one for each */
 };
 /* nr zeroed pages. 0, -ENOMEM, -ENOSPC (the grant table is full); nothing in the log. */
-int front_pages_alloc(const struct front *front, struct front_pages *pages, size_t nr) WARN_UNUSED;
+int front_pages_alloc(struct front *front, struct front_pages *pages, size_t nr) WARN_UNUSED;
 /* Those that the back end still has mapped are lost, which the log says. Harmless for none. */
-void front_pages_free(const struct front *front, struct front_pages *pages);
+void front_pages_free(struct front *front, struct front_pages *pages);
 
 /* --- Rings of requests and responses [ring.h]; slots are the business of who uses them --- */
 

@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-int front_error(const struct front *front, int err, const char *format, ...)
+int front_error(struct front *front, int err, const char *format, ...)
 {
+    char line[160];
     va_list args;
     va_start(args, format);
-    log_vprint(front->log, LOG_ERROR, front->who, format, args);
+    (void)vsnprintf(line, sizeof(line), format, args);
     va_end(args);
+    log_limited(front->log, LOG_ERROR, &front->log_rate, front->who, "%s", line);
     return err;
 }
 
@@ -29,7 +31,7 @@ static int join(char *path, const char *dir, const char *name)
     return len > 0 && len < FRONT_NODE_BYTES ? 0 : -ENAMETOOLONG;
 }
 
-int front_read(const struct front *front, struct front_number *numbers, size_t nr)
+int front_read(struct front *front, struct front_number *numbers, size_t nr)
 {
     struct store_item items[FRONT_MAX_NODES];
     char paths[FRONT_MAX_NODES][FRONT_NODE_BYTES], values[FRONT_MAX_NODES][FRONT_TEXT_BYTES];
@@ -85,7 +87,7 @@ static int write_nodes(const struct front *front, struct front_nodes *nodes, enu
     return store_write_all(nodes->items, nodes->nr);
 }
 
-int front_publish(const struct front *front, struct front_nodes *nodes, enum xenbus_state state)
+int front_publish(struct front *front, struct front_nodes *nodes, enum xenbus_state state)
 {
     int err = write_nodes(front, nodes, state);
     return err ? front_error(front, err, "xenstore refuses our nodes: %s; not connected", strerror(-err)) : 0;
@@ -149,8 +151,9 @@ int front_open(struct front *front, const char *dir, struct log *log)
     *front = (struct front){ .log = log };
     const char *who = strchr(dir, '/'); /* "vbd/768" of "device/vbd/768" */
     (void)snprintf(front->who, sizeof(front->who), "%s", who ? who + 1 : dir);
-    if (strlen(dir) >= sizeof(front->dir) || join(paths[0], dir, "backend") || join(paths[1], dir, "backend-id"))
-        return front_error(front, -ENAMETOOLONG, "the path %s is too long", dir);
+    if (!who || strlen(dir) >= sizeof(front->dir) || join(paths[0], dir, "backend") ||
+        join(paths[1], dir, "backend-id"))
+        return front_error(front, -ENAMETOOLONG, "the path %s can't be that of a device", dir);
     strcpy(front->dir, dir);
     struct store_item items[2] = { { .path = paths[0], .value = front->back, .size = sizeof(front->back) },
                                    { .path = paths[1], .value = id, .size = sizeof(id) } };
@@ -210,7 +213,7 @@ static size_t revoke(const struct front_pages *pages)
     return busy;
 }
 
-int front_pages_alloc(const struct front *front, struct front_pages *pages, size_t nr)
+int front_pages_alloc(struct front *front, struct front_pages *pages, size_t nr)
 {
     *pages = (struct front_pages){ .at = page_alloc(nr), .refs = calloc(nr, sizeof(grant_ref_t)) };
     int err = pages->at && pages->refs ? 0 : -ENOMEM;
@@ -228,7 +231,7 @@ int front_pages_alloc(const struct front *front, struct front_pages *pages, size
     return err;
 }
 
-void front_pages_free(const struct front *front, struct front_pages *pages)
+void front_pages_free(struct front *front, struct front_pages *pages)
 {
     size_t busy = revoke(pages);
     if (busy > 0)
