@@ -277,8 +277,9 @@ static void a_bad_connection_is_told_and_can_be_mended(void **state)
     static const struct {
         const char *node, *value;
     } bad[] = {
-        { "ring-ref", "4095" }, { "ring-ref", "x" }, { "ring-ref", "4294967296" }, { "ring-ref", NULL },
-        { "port", "0" },        { "port", "-1" },    { "port", NULL },
+        { "ring-ref", "4095" }, { "ring-ref", "x" }, { "ring-ref", "4294967296" },
+        { "ring-ref", NULL },   { "port", "0" },     { "port", "-1" },
+        { "port", NULL },
     };
     struct fake *f = *state;
     struct con con = entry(f, 3, "ioemu", "pty");
@@ -409,6 +410,7 @@ static void what_the_outside_leaves_comes_later(void **state)
     struct con con = connected(state);
     struct rig *r = con.f->rig;
     char text[1000], expect[20000];
+    unsigned before = r->log_lines;
     r->out_len = sizeof(r->out) - 500;
     for (size_t i = 0; i < 20; i++) {
         sequence(text, i * 1000, 1000);
@@ -425,7 +427,7 @@ static void what_the_outside_leaves_comes_later(void **state)
     assert_null(r->loop.timers);
     say(&con, "!");
     assert_int_equal(r->out_len, 19501);
-    assert_int_equal(r->log_lines, 0);
+    assert_int_equal(r->log_lines, before);
 }
 
 static void nothing_overtakes_what_waits(void **state)
