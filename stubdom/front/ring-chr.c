@@ -118,6 +118,13 @@ static size_t ring_chr_write(struct chr *chr, const uint8_t *buf, size_t len)
 
 /* --- Input --- */
 
+static size_t room(const struct chr *chr)
+{
+    if (!chr->user->recv)
+        return 0;
+    return chr->user->room ? min_u64(chr->user->room(chr->opaque), CHUNK_BYTES) : CHUNK_BYTES;
+}
+
 /* What is there now, as far as the user has room for it. */
 static void receive(struct ring_chr *c)
 {
@@ -127,8 +134,7 @@ static void receive(struct ring_chr *c)
         ring_chr_give_up(c);
     bool some = false;
     while (left > 0 && !c->dead && !c->over) {
-        size_t room = c->chr.user->room ? c->chr.user->room(c->chr.opaque) : 0;
-        size_t n = min_u64(min_u64(room, sizeof(buf)), (uint64_t)left);
+        size_t n = min_u64(room(&c->chr), (uint64_t)left);
         if (n == 0)
             break;
         move(&c->in, buf, NULL, n);
