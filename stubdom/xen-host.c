@@ -1,5 +1,5 @@
 /* The stubdomain as the host of backends/xen, in the place of its linux.c, xenstore.c and restrict.c. */
-#include "backends/xen/xen-private.h"
+#include "../backends/xen/xen-private.h"
 #include "kernel/store.h"
 #include "xenlib/xenlib.h"
 #include <errno.h>
