@@ -13,6 +13,8 @@ void console_init(void *page, uint32_t port);
 /* Bytes as they are, but "\n" becomes "\r\n". Works from the first instruction on, also in a fault's report. */
 void console_write(const char *text, size_t len);
 void console_print(const char *format, ...) PRINTF_LIKE(1, 2);
+/* Waits until all is read, a second at most: for the end. */
+void console_drain(void);
 /* The sink of all log lines. */
 struct log *console_log(void);
 

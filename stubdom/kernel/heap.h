@@ -1,0 +1,22 @@
+/*
+ * Who has which page of our memory. Pages are numbered from the image's begin on; mm.c says which there are. The C library's
+ * heap grows upwards from the largest free run; page_alloc() takes from the top.
+ */
+#ifndef THINDM_HEAP_H
+#define THINDM_HEAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* How many bytes heap_init() wants for nr pages. */
+size_t heap_map_bytes(size_t nr);
+/* Of the nr pages from base on none is free; map is the memory for the list of them. */
+void heap_init(void *base, size_t nr, void *map);
+/* These pages are free. */
+void heap_give(size_t first, size_t nr);
+/* The lowest free page, if below number end; not cleared. NULL: none. */
+void *heap_take_lowest(size_t end);
+/* sbrk(): the old end of the heap, or NULL: no memory, or the heap does not reach that low. */
+void *heap_grow(ptrdiff_t increment);
+
+#endif
