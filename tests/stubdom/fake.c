@@ -83,7 +83,7 @@ void page_free(void *pages, size_t nr)
 
 xen_pfn_t page_frame(const void *page)
 {
-    return FAKE_FIRST_FRAME + (xen_pfn_t)((const uint8_t *)page - memory[0]) / PAGE_BYTES;
+    return fake.frame_offset + FAKE_FIRST_FRAME + (xen_pfn_t)((const uint8_t *)page - memory[0]) / PAGE_BYTES;
 }
 
 size_t pages_free(void)
@@ -473,15 +473,14 @@ static void answer(const struct xsd_sockmsg *h, const void *payload, size_t len)
     struct fake_store *s = &fake.store;
     uint32_t type = s->answer_type ? s->answer_type : h->type;
     s->answer_type = 0;
-    if (s->mute)
-        return;
     if (s->error) {
         type = XS_ERROR;
         payload = s->error;
         len = strlen(s->error) + 1;
         s->error = NULL;
     }
-    fake_store_send(type, h->req_id, payload, (uint32_t)len);
+    if (!s->mute)
+        fake_store_send(type, h->req_id, payload, (uint32_t)len);
 }
 
 static void refuse(const struct xsd_sockmsg *h, const char *error)

@@ -81,7 +81,8 @@ struct fake {
     bool pvh;
     struct fake_port ports[EVENTS_MAX_PORTS];
     uint8_t page_used[FAKE_PAGES];
-    size_t page_limit; /* that are there to be used */
+    size_t page_limit;     /* that are there to be used */
+    uint64_t frame_offset; /* of the machine's memory */
     struct grant_entry_v1 *table[FAKE_GRANT_FRAMES];
     unsigned table_frames, windows, max_frames;
     int fail_setup, fail_map, fail_alloc_port; /* -errno of the next call */

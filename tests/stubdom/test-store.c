@@ -52,7 +52,7 @@ static void values_up_to_the_limit_pass(void **state)
         assert_int_equal(store_read("data/long", back, sizeof(back)), len);
         assert_string_equal(back, value);
     }
-    value[most] = 'x';
+    memset(value, 'x', most + 1);
     value[most + 1] = '\0';
     assert_int_equal(store_write("data/long", value), -E2BIG);
 }
