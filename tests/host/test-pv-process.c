@@ -1,6 +1,7 @@
 /*
- * PV disks of the whole program, on the stand-in Xen libraries: beside an emulated board, and as the process that libxl
- * starts for a PV or PVH guest. The test is toolstack and block front end. Clauses: toolstack contract, 4.3 and 4.6.
+ * PV back ends of the whole program, on the stand-in Xen libraries: beside an emulated board, and as the process that
+ * libxl starts for a PV or PVH guest and beside a stubdomain. The test is toolstack and front end. Clauses: toolstack
+ * contract, 4.3, 4.5 and 4.6.
  *
  *     test-pv-process THINDM FAKE_XEN_SO
  */
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +40,9 @@ static void make_image(void)
     close(fd);
 }
 
+/* The nodes that are there before the process, to a NULL. */
+static const char *const (*further)[2];
+
 static struct player *start(char *const argv[])
 {
     static const char *const entry[][2] = {
@@ -56,6 +61,8 @@ static struct player *start(char *const argv[])
     assert_non_null(p);
     for (size_t i = 0; i < sizeof(entry) / sizeof(entry[0]); i++)
         player_write_node(p, entry[i][0], entry[i][1]);
+    for (size_t i = 0; further && further[i][0]; i++)
+        player_write_node(p, further[i][0], further[i][1]);
     assert_true(player_exec(p, argv, fake_xen, log_path, -1));
     if (!player_wait_running(p, START_MS)) {
         player_end(p, SIGKILL, 0);
@@ -280,6 +287,138 @@ static void beside_a_board(void **state)
     end(p);
 }
 
+/* --- Consoles --- */
+
+enum { LOG_FRAME = 0x200, LINE_FRAME, LOG_PORT = 3, LINE_PORT };
+enum { IN = 0, IN_BYTES = 1024, OUT = 1024, OUT_BYTES = 2048 };
+enum { IN_CONS = 3072, IN_PROD = 3076, OUT_CONS = 3080, OUT_PROD = 3084 };
+
+#define LOG  "/local/domain/1/console"
+#define LINE "/local/domain/1/device/console/3"
+
+static _Atomic(uint32_t) *ring_index(uint8_t *ring, unsigned offset)
+{
+    return (_Atomic(uint32_t) *)(void *)(ring + offset);
+}
+
+static void wait_index(uint8_t *ring, unsigned offset, uint32_t value)
+{
+    for (unsigned ms = 0; atomic_load(ring_index(ring, offset)) != value; ms++) {
+        assert_true(ms < STATE_MS);
+        usleep(1000);
+    }
+}
+
+/* As a front end does: bytes, index, notification. Waits until they are taken. */
+static void say(struct player *p, uint8_t *ring, uint32_t port, const char *text)
+{
+    uint32_t prod = atomic_load(ring_index(ring, OUT_PROD));
+    for (size_t i = 0; text[i]; i++)
+        ring[OUT + prod++ % OUT_BYTES] = (uint8_t)text[i];
+    atomic_store(ring_index(ring, OUT_PROD), prod);
+    player_raise(p, port);
+    wait_index(ring, OUT_CONS, prod);
+}
+
+/* A file of this many bytes, once it has them. */
+static void read_file(const char *path, char *text, size_t len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (unsigned ms = 0; lseek(fd, 0, SEEK_END) < (off_t)len; ms++) {
+        assert_true(fd >= 0 && ms < STATE_MS);
+        usleep(1000);
+    }
+    assert_int_equal(pread(fd, text, len + 1, 0), len);
+    text[len] = '\0';
+    close(fd);
+}
+
+static void a_line_on_a_pty(struct player *p)
+{
+    char got[32] = "";
+    uint8_t *line = frame(p, LINE_FRAME);
+    assert_string_equal(player_node(p, "backend/console/1/3/state")->value, "2"); /* its front end is not there yet */
+    player_write_node(p, LINE "/ring-ref", "513");
+    player_write_node(p, LINE "/port", "4");
+    player_write_node(p, LINE "/state", "4");
+    wait_state(p, "backend/console/1/3/state", "4");
+    int fd = open(player_node(p, LINE "/tty")->value, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "root\r", 5), 5);
+    wait_index(line, IN_PROD, 5);
+    assert_memory_equal(line + IN, "root\r", 5);
+    say(p, line, LINE_PORT, "login: ");
+    assert_int_equal(read(fd, got, sizeof(got)), 7);
+    assert_string_equal(got, "login: ");
+    close(fd);
+    munmap(line, FAKE_PAGE);
+}
+
+/* What libxl leaves beside a stubdomain: its log, the stream to save to, one of the guest's serial lines. */
+static void consoles_of_a_stubdomain(void **state)
+{
+    static char log_output[80], save_output[80];
+    static const char *const entries[][2] = {
+        { LOG "/type", "ioemu" },
+        { LOG "/output", log_output },
+        { LOG "/limit", "1048576" },
+        { LOG "/ring-ref", "512" },
+        { LOG "/port", "3" },
+        { LOG "/tty", "" },
+        { "backend/console/1/0/frontend", LOG },
+        { "backend/console/1/0/frontend-id", "1" },
+        { "backend/console/1/0/online", "1" },
+        { "backend/console/1/0/state", "1" },
+        { "/local/domain/1/device/console/1/type", "ioemu" },
+        { "/local/domain/1/device/console/1/output", save_output },
+        { "/local/domain/1/device/console/1/state", "1" },
+        { "backend/console/1/1/frontend", "/local/domain/1/device/console/1" },
+        { "backend/console/1/1/frontend-id", "1" },
+        { "backend/console/1/1/online", "1" },
+        { "backend/console/1/1/state", "1" },
+        { LINE "/type", "ioemu" },
+        { LINE "/output", "pty" },
+        { LINE "/tty", "" },
+        { LINE "/state", "1" },
+        { "backend/console/1/3/frontend", LINE },
+        { "backend/console/1/3/frontend-id", "1" },
+        { "backend/console/1/3/online", "1" },
+        { "backend/console/1/3/state", "1" },
+        { NULL, NULL },
+    };
+    char stubdom_log[64], save[64], text[64];
+    snprintf(stubdom_log, sizeof(stubdom_log), "%s/stubdom.log", folder);
+    snprintf(save, sizeof(save), "%s/save", folder);
+    snprintf(log_output, sizeof(log_output), "file:%s", stubdom_log);
+    snprintf(save_output, sizeof(save_output), "file:%s", save);
+    further = entries;
+    setenv("XEN_QEMU_CONSOLE_LIMIT", "4096", 1);
+    struct player *p = start_back_ends();
+    further = NULL;
+    unsetenv("XEN_QEMU_CONSOLE_LIMIT");
+    uint8_t *log_ring = frame(p, LOG_FRAME);
+    wait_state(p, "backend/console/1/0/state", "4");
+    assert_string_equal(player_node(p, "backend/console/1/1/state")->value, "2");
+    say(p, log_ring, LOG_PORT, "stubdom: ");
+    say(p, log_ring, LOG_PORT, "running\r\n");
+    read_file(stubdom_log, text, 18);
+    assert_string_equal(text, "stubdom: running\r\n");
+    a_line_on_a_pty(p);
+    usleep(300000);
+    uint64_t before = player_switches(p);
+    usleep(500000);
+    assert_int_equal(player_switches(p) - before, 0);
+    for (unsigned i = 0; i < 100; i++) /* Dom0's disk is not the guest's to fill */
+        say(p, log_ring, LOG_PORT, "a stubdomain that was taken over logs and logs and logs and logs\r\n");
+    end(p);
+    struct stat st;
+    assert_int_equal(stat(stubdom_log, &st), 0);
+    assert_int_equal(st.st_size, 4096);
+    munmap(log_ring, FAKE_PAGE);
+    unlink(stubdom_log);
+    unlink(save);
+}
+
 static int make_folder(void **state)
 {
     assert_non_null(mkdtemp(folder));
@@ -305,7 +444,7 @@ int main(int argc, char *argv[])
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_of_back_ends), cmocka_unit_test(back_ends_answer_the_monitor),
         cmocka_unit_test(an_image_is_locked),     cmocka_unit_test(an_idle_disk_sleeps),
-        cmocka_unit_test(beside_a_board),
+        cmocka_unit_test(beside_a_board),         cmocka_unit_test(consoles_of_a_stubdomain),
     };
     return cmocka_run_group_tests_name("pv-process", tests, make_folder, remove_folder);
 }
