@@ -17,7 +17,7 @@ struct guest_main {
     struct loop *loop;
     struct log *log;
     bool silent;        /* a monitor's peer can't take what it did not ask for: no events */
-    struct qmp_ops ops; /* flight_recorder, close_fd, dup_fd, wall_clock */
+    struct qmp_ops ops; /* flight_recorder, block_resize, close_fd, dup_fd, wall_clock */
     /* NULL: the program has nothing of the kind. */
     void (*pause_pv)(struct guest_main *g, bool paused);
     bool (*pv_disk)(struct guest_main *g, unsigned i, struct qmp_block_info *info);

@@ -50,6 +50,15 @@ static int op_flight_recorder(void *opaque, int fd, const char *path, char error
     return record_main_dump(&of_guest(opaque)->record, fd, path, error);
 }
 
+/* Emulated disks can't tell their drivers. */
+static int op_block_resize(void *opaque, const char *id, uint64_t bytes, char error[CONFIG_ERROR_BYTES])
+{
+    int err = pv_block_resize(of_guest(opaque)->pv, id, bytes, error);
+    if (err == -ENODEV)
+        snprintf(error, CONFIG_ERROR_BYTES, "no PV disk is called '%.64s'", id);
+    return err;
+}
+
 static int op_dup_fd(void *opaque, int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -115,7 +124,8 @@ static void end_signal(void *opaque, int signal)
 static void init_guest(struct thindm *t)
 {
     t->guest = (struct guest_main){ .config = &t->config, .loop = &t->loop, .log = t->log,
-                                    .ops = { .flight_recorder = op_flight_recorder, .close_fd = op_close_fd,
+                                    .ops = { .flight_recorder = op_flight_recorder,
+                                             .block_resize = op_block_resize, .close_fd = op_close_fd,
                                              .dup_fd = op_dup_fd, .wall_clock = op_wall_clock },
                                     .pause_pv = pause_pv, .pv_disk = pv_disk, .reset = guest_reset,
                                     .corrupt = guest_corrupt };

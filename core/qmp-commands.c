@@ -463,6 +463,17 @@ static int cmd_change_medium(struct qmp_call *call)
     return qmp_result(call, config->ops->change_medium(config->opaque, id, &medium, call->error));
 }
 
+static int cmd_block_resize(struct qmp_call *call)
+{
+    const struct qmp_config *config = &call->qmp->config;
+    char id[64];
+    uint64_t bytes;
+    int err = config->ops->block_resize ? get_drive(call, id, sizeof(id)) : not_supported(call);
+    if (!err)
+        err = qmp_get_uint(call, "size", INT64_MAX, &bytes);
+    return err ? err : qmp_result(call, config->ops->block_resize(config->opaque, id, bytes, call->error));
+}
+
 static int cmd_flight_recorder(struct qmp_call *call)
 {
     const struct qmp_config *config = &call->qmp->config;
@@ -566,6 +577,9 @@ static const struct qmp_command commands[] = {
         { "format", QMP_STRING },
         { "force", QMP_BOOL },
         { "read-only-mode", QMP_STRING } } },
+    { "block_resize",
+      cmd_block_resize,
+      { { "id", QMP_STRING }, { "device", QMP_STRING }, { "size", QMP_INT | QMP_NEEDED } } },
     { "add-fd", qmp_add_fd, { { "fdset-id", QMP_INT }, { "opaque", QMP_STRING } } },
     { "remove-fd", qmp_remove_fd, { { "fdset-id", QMP_INT | QMP_NEEDED }, { "fd", QMP_INT } } },
     { "query-fdsets", qmp_query_fdsets },

@@ -102,6 +102,11 @@ bool pv_block_info(const struct pv *pv, unsigned i, struct pv_block_info *info);
 
 /* From the host: a watch fired; path may be below the one that was watched. */
 void pv_watch(struct pv *pv, const char *path, const char *token);
+/*
+ * The image of disk id (pv_block_info.id) has become longer: measure it and tell the front end. 0; -ENODEV: no such disk;
+ * -EINVAL with a line in error: it is not bytes long.
+ */
+int pv_block_resize(struct pv *pv, const char *id, uint64_t bytes, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 /* From the host: the port that bind() gave fired. */
 void pv_event(struct pv *pv, uint32_t port);
 

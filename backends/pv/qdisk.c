@@ -141,8 +141,8 @@ static void qdisk_params_changed(struct pv_device *dev)
 {
     struct qdisk *d = qdisk_of(dev);
     char params[sizeof(d->params)];
-    if (!d->cdrom) {
-        if (d->block && d->block->size_bytes / BLKIF_SECTOR != d->sectors)
+    if (!d->cdrom) { /* the image stays, but it may have grown */
+        if (d->block && block_grew(d->block))
             tell_size(d);
         return;
     }

@@ -514,6 +514,24 @@ void pv_set_paused(struct pv *pv, bool paused)
     }
 }
 
+int pv_block_resize(struct pv *pv, const char *id, uint64_t bytes, char error[CONFIG_ERROR_BYTES])
+{
+    struct pv_block_info info;
+    for (unsigned n = 0; pv && n < PV_MAX_DEVICES; n++) {
+        struct pv_device *dev = pv->devices[n];
+        if (!dev || !dev->opened || !dev->type->block_info || strcmp(dev->name, id) != 0)
+            continue;
+        dev->type->params_changed(dev);
+        (void)dev->type->block_info(dev, &info);
+        if (info.size_bytes == bytes)
+            return 0;
+        snprintf(error, CONFIG_ERROR_BYTES, "%s has %" PRIu64 " bytes; its image must be made longer first", dev->who,
+                 info.size_bytes);
+        return -EINVAL;
+    }
+    return -ENODEV;
+}
+
 bool pv_block_info(const struct pv *pv, unsigned i, struct pv_block_info *info)
 {
     for (unsigned n = 0; pv && n < PV_MAX_DEVICES; n++) {

@@ -53,6 +53,8 @@ struct qmp_ops {
     int (*eject)(void *opaque, const char *id, bool force, char error[CONFIG_ERROR_BYTES]);
     /* medium->fd is taken in any case. */
     int (*change_medium)(void *opaque, const char *id, const struct qmp_medium *medium, char error[CONFIG_ERROR_BYTES]);
+    /* The image of drive id was made longer by others, to bytes: tell the guest. */
+    int (*block_resize)(void *opaque, const char *id, uint64_t bytes, char error[CONFIG_ERROR_BYTES]);
     /* Write the flight recorder to fd, which is taken in any case, or to a new file at path if fd < 0. */
     int (*flight_recorder)(void *opaque, int fd, const char *path, char error[CONFIG_ERROR_BYTES]);
     int (*cpu_add)(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES]);

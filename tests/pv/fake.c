@@ -305,6 +305,13 @@ void fake_event(struct fake *f)
 
 /* --- Images --- */
 
+static uint64_t measure(struct block *block)
+{
+    struct rig_disk *disk = container_of(block, struct rig_disk, block);
+    struct fake *f = container_of(disk->closed_flag, struct fake, disk_closed);
+    return min_u64(f->image_bytes, f->image_room);
+}
+
 static int open_disk(struct host *host, const struct block_open *how, struct block **out)
 {
     struct fake *f = host->opaque;
@@ -312,7 +319,12 @@ static int open_disk(struct host *host, const struct block_open *how, struct blo
     f->opens++;
     if (f->image_bytes == 0)
         return -ENOENT;
-    f->disk = rig_disk(f->rig, f->image_bytes);
+    f->image_room = 2 * f->image_bytes;
+    f->disk = rig_disk(f->rig, f->image_room);
+    f->image_ops = *f->disk->block.ops;
+    f->image_ops.measure = measure;
+    f->disk->block.ops = &f->image_ops;
+    f->disk->block.size_bytes = f->image_bytes;
     f->disk->closed_flag = &f->disk_closed;
     f->disk_closed = false;
     f->disk->block.sector_bytes = f->sector_bytes ? f->sector_bytes : f->disk->block.sector_bytes;

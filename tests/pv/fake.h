@@ -59,7 +59,9 @@ struct fake {
     void (*before_copy)(struct fake *f); /* the guest at work between two looks of the back end */
     /* Images by path: size; 0: no such file. */
     bool shared; /* pv_config.shared */
-    uint64_t image_bytes;
+    uint64_t image_bytes; /* an open one may grow, up to twice its size */
+    uint64_t image_room;
+    struct block_ops image_ops;
     uint32_t sector_bytes; /* 0: 512 */
     struct rig_disk *disk; /* of the last block_open() */
     struct block_open opened;

@@ -513,12 +513,43 @@ static void a_grown_image_is_told(void **state)
 {
     struct front front;
     struct fake *f = connected(state, &front, 64, 1, false);
+    struct seg s = { fake_grant(f), 0, 7 };
+    char error[CONFIG_ERROR_BYTES] = "";
     front_state(&front, CONNECTED);
-    f->disk->block.size_bytes /= 2;
-    fake_write(f, "backend/qdisk/7/51712/params", "aio:/disk"); /* look again */
+    unsigned states = f->states;
+    fake_write(f, "backend/qdisk/7/51712/params", "aio:/disk"); /* look again: nothing new */
     fake_settle(f);
-    assert_string_equal(fake_back(f, "sectors"), "1024");
+    assert_int_equal(f->states, states);
+    front_put(&front, WRITE, 1, 2048, &s, 1);
+    assert_int_equal(front_run(&front, 1), ERROR);
+    f->image_bytes += MIB / 2;
+    fake_write(f, "backend/qdisk/7/51712/params", "aio:/disk");
+    fake_settle(f);
+    assert_string_equal(fake_back(f, "sectors"), "3072");
     assert_string_equal(fake_back(f, "state"), "4");
+    assert_int_equal(f->states, states + 1); /* written again: front ends look at sectors then */
+    front_put(&front, WRITE, 2, 2048, &s, 1);
+    assert_int_equal(front_run(&front, 2), OKAY);
+    f->image_bytes += MIB / 2; /* by the monitor */
+    assert_int_equal(pv_block_resize(f->pv, "51712", 2 * MIB, error), 0);
+    assert_string_equal(fake_back(f, "sectors"), "4096");
+    assert_int_equal(f->states, states + 2);
+    assert_int_equal(f->opens, 1);
+}
+
+static void the_monitor_cannot_make_a_disk_longer(void **state)
+{
+    struct front front;
+    struct fake *f = connected(state, &front, 64, 1, false);
+    char error[CONFIG_ERROR_BYTES] = "";
+    unsigned states = f->states;
+    assert_int_equal(pv_block_resize(f->pv, "51712", 2 * MIB, error), -EINVAL);
+    assert_string_equal(error, "qdisk 51712 has 1048576 bytes; its image must be made longer first");
+    f->image_bytes /= 2; /* what a guest knows isn't taken from it */
+    assert_int_equal(pv_block_resize(f->pv, "51712", MIB / 2, error), -EINVAL);
+    assert_int_equal(pv_block_resize(f->pv, "51728", MIB, error), -ENODEV);
+    assert_string_equal(fake_back(f, "sectors"), "2048");
+    assert_int_equal(f->states, states);
 }
 
 static void formats_are_passed_on(void **state)
@@ -667,6 +698,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cd_can_be_changed, setup, teardown),
         cmocka_unit_test_setup_teardown(cd_insert_and_eject_of_libxl, setup, teardown),
         cmocka_unit_test_setup_teardown(a_grown_image_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_monitor_cannot_make_a_disk_longer, setup, teardown),
         cmocka_unit_test_setup_teardown(formats_are_passed_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_disk_holds_up_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(the_end_waits_for_requests, setup, teardown),

@@ -210,6 +210,13 @@ static int op_flight(void *opaque, int fd, const char *path, char *error)
     return op_result(b, error);
 }
 
+static int op_resize(void *opaque, const char *id, uint64_t bytes, char *error)
+{
+    struct bench *b = opaque;
+    snprintf(b->last, sizeof(b->last), "resize %s %llu", id, (unsigned long long)bytes);
+    return op_result(b, error);
+}
+
 static const struct qmp_ops ops = {
     .status = op_status,
     .cont = op_cont,
@@ -220,6 +227,7 @@ static const struct qmp_ops ops = {
     .set_dirty_log = op_dirty,
     .eject = op_eject,
     .change_medium = op_change,
+    .block_resize = op_resize,
     .flight_recorder = op_flight,
     .cpu_add = op_cpu_add,
     .block_info = op_block,

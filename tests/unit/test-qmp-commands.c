@@ -255,6 +255,22 @@ static void change_of_the_cd(void **state)
     assert_int_equal(b->closed[0], 20);
 }
 
+static void a_disk_that_grew(void **state)
+{
+    struct bench *b = *state;
+    struct peer *p = negotiated(state);
+    expect(p, "{\"execute\":\"block_resize\",\"arguments\":{\"device\":\"51712\",\"size\":21474836480}}",
+           "{\"return\": {}}");
+    assert_string_equal(b->last, "resize 51712 21474836480");
+    expect_error(p, "{\"execute\":\"block_resize\",\"arguments\":{\"device\":\"51712\"}}", "GenericError",
+                 "argument 'size' is missing");
+    expect_error(p, "{\"execute\":\"block_resize\",\"arguments\":{\"device\":\"51712\",\"size\":-1}}", "GenericError",
+                 "argument 'size' is not a number from 0 to 9223372036854775807");
+    b->fail = -ENODEV;
+    expect_error(p, "{\"execute\":\"block_resize\",\"arguments\":{\"id\":\"a\",\"size\":512}}", "DeviceNotFound",
+                 "it did not work");
+}
+
 static void drives_by_either_name(void **state)
 {
     struct bench *b = *state;
@@ -414,6 +430,7 @@ int main(void)
         TEST(arguments_of_a_change),
         TEST(names_of_descriptors),
         TEST(drives_by_either_name),
+        TEST(a_disk_that_grew),
         TEST(fd_sets),
         TEST(too_many_fds),
     };
