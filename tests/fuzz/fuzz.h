@@ -25,7 +25,7 @@ const struct fuzz_target *fuzz_target_find(const char *name);
 /* The n-th one, NULL behind the last. */
 const struct fuzz_target *fuzz_target_at(unsigned n);
 
-/* machine.c, device.c, parsers.c, servers.c, create.c, trace.c, pv-disk.c */
+/* machine.c, device.c, parsers.c, servers.c, create.c, trace.c, pv-disk.c, pv-console.c */
 void fuzz_machine_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_machine_finish(const struct fuzz_target *target);
 void fuzz_device_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
@@ -39,6 +39,8 @@ void fuzz_trace_run(const struct fuzz_target *target, const uint8_t *data, size_
 void fuzz_trace_finish(const struct fuzz_target *target);
 void fuzz_pv_disk_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_pv_disk_finish(const struct fuzz_target *target);
+void fuzz_pv_console_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
+void fuzz_pv_console_finish(const struct fuzz_target *target);
 
 /* Says what is wrong and aborts, so that the fuzzer keeps the input: for what no sanitizer sees. */
 _Noreturn void fuzz_bug(const char *format, ...) PRINTF_LIKE(1, 2);

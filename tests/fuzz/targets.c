@@ -13,6 +13,7 @@ static const struct fuzz_target others[] = {
     { .name = "qmp", .run = fuzz_qmp_run },
     { .name = "qtest", .run = fuzz_qtest_run },
     { .name = "pv-disk", .run = fuzz_pv_disk_run, .finish = fuzz_pv_disk_finish },
+    { .name = "pv-console", .run = fuzz_pv_console_run, .finish = fuzz_pv_console_finish },
 };
 
 static const struct fuzz_part *part_at(unsigned n)
