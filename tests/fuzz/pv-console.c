@@ -258,7 +258,7 @@ static void one(struct con *c)
     case OP_TIME: rig_run(c->fake->rig, NS_PER_MS << how); break;
     case OP_INDEX:
         c->odd = true;
-        *index_of(c, IN_CONS + 4 * (how & 3)) = (uint32_t)fuzz_le(&c->in, how & 4 ? 4 : 2);
+        *index_of(c, IN_CONS + 4u * (how & 3)) = (uint32_t)fuzz_le(&c->in, how & 4 ? 4 : 2);
         break;
     case OP_BYTES: race(c, false); break;
     case OP_RACE: race(c, true); break;
