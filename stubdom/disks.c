@@ -16,8 +16,8 @@ int disk_index(uint64_t number)
     if (number & EXTENDED)
         return number - EXTENDED < EXTENDED ? (int)((number - EXTENDED) >> EXTENDED_SHIFT) : -EINVAL;
     switch (number >> 8) {
-    case MAJOR_HD_1: return (int)(minor >> HD_SHIFT);
-    case MAJOR_HD_2: return 2 + (int)(minor >> HD_SHIFT);
+    case MAJOR_HD_1: return minor >> HD_SHIFT < 2 ? (int)(minor >> HD_SHIFT) : -EINVAL;
+    case MAJOR_HD_2: return minor >> HD_SHIFT < 2 ? 2 + (int)(minor >> HD_SHIFT) : -EINVAL;
     case MAJOR_SD:
     case MAJOR_XVD: return (int)(minor >> SD_SHIFT);
     default: return -EINVAL;
