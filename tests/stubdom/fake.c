@@ -473,20 +473,15 @@ static void answer(const struct xsd_sockmsg *h, const void *payload, size_t len)
     struct fake_store *s = &fake.store;
     uint32_t type = s->answer_type ? s->answer_type : h->type;
     s->answer_type = 0;
-    if (s->error) {
-        type = XS_ERROR;
-        payload = s->error;
-        len = strlen(s->error) + 1;
-        s->error = NULL;
-    }
     if (!s->mute)
         fake_store_send(type, h->req_id, payload, (uint32_t)len);
 }
 
 static void refuse(const struct xsd_sockmsg *h, const char *error)
 {
-    fake.store.error = error;
-    answer(h, NULL, 0);
+    fake.store.error = NULL;
+    fake.store.answer_type = XS_ERROR;
+    answer(h, error, strlen(error) + 1);
 }
 
 static void list(const struct xsd_sockmsg *h, const char *path)
@@ -558,8 +553,9 @@ static void request(const struct xsd_sockmsg *h, const char *payload)
     const struct fake_node *node = find(payload);
     s->requests++;
     s->last_tx = h->tx_id;
-    if (s->error && h->type != XS_UNWATCH) {
-        answer(h, NULL, 0);
+    if (s->error && s->error_after-- == 0) {
+        s->error_after = 0;
+        refuse(h, s->error);
         return;
     }
     switch (h->type) {

@@ -62,7 +62,8 @@ struct fake_store {
     bool mute;            /* answers nothing */
     bool steals;          /* the next WATCH_EVENTs come before the answer to the request that is there */
     size_t chunk;         /* bytes at a time at most; 0: any number */
-    const char *error;    /* the next answer */
+    const char *error;    /* an answer, the next one that .. */
+    unsigned error_after; /* .. has so many others before it */
     uint32_t answer_type; /* of the next answer, if not 0 */
     bool conflict;        /* the next transaction ends with EAGAIN */
     const char *tx_text;  /* what the next transaction is called; NULL: "7" */
