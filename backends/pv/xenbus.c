@@ -324,18 +324,24 @@ static bool front_is_ours(struct pv *pv, const char *back, char front[PV_PATH_BY
            read_number(pv, back, "frontend-id", UINT16_MAX, &id) == 0 && id == pv->config.domid;
 }
 
-static void start(struct pv_device *dev)
+static void watch_front(struct pv_device *dev)
 {
     struct pv *pv = dev->pv;
     char path[PV_PATH_BYTES + PV_NAME_BYTES];
-    int err = dev->type->open(dev);
-    dev->opened = err == 0;
-    set_state(dev, err ? XenbusStateClosed : XenbusStateInitWait);
     (void)snprintf(path, sizeof(path), "%s/state", dev->front);
-    err = pv->config.ops->watch(pv->config.opaque, path, dev->token);
+    int err = pv->config.ops->watch(pv->config.opaque, path, dev->token);
     dev->watched = err == 0;
     if (err)
         log_print(pv->config.log, LOG_ERROR, dev->who, "can't watch %s: %s; not served", path, strerror(-err));
+}
+
+static void start(struct pv_device *dev)
+{
+    int err = dev->type->open(dev);
+    dev->opened = err == 0;
+    set_state(dev, err ? XenbusStateClosed : XenbusStateInitWait);
+    if (dev->pv->late)
+        watch_front(dev);
 }
 
 static void adopt(struct pv *pv, const struct pv_type *type, const char *name, const char *back, const char *front)
@@ -472,6 +478,14 @@ int pv_create(const struct pv_config *config, struct pv **out, char error[CONFIG
     task_init(&pv->task, config->loop, run, pv);
     for (unsigned t = 0; t < NR_TYPES; t++) {
         (void)snprintf(pv->dirs[t], sizeof(pv->dirs[t]), "backend/%s/%u", types[t]->name, config->domid);
+        pv->rescan[t] = true;
+    }
+    /*
+     * What is there now is open before the first privilege is dropped. Watches come after it: with the first one Xen's
+     * library starts a thread that reads for it, and each request costs two switches more.
+     */
+    run(pv);
+    for (unsigned t = 0; t < NR_TYPES; t++) {
         int err = config->ops->watch(config->opaque, pv->dirs[t], types[t]->name);
         pv->watched[t] = err == 0;
         if (err) {
@@ -479,9 +493,11 @@ int pv_create(const struct pv_config *config, struct pv **out, char error[CONFIG
             pv_destroy(pv);
             return err;
         }
-        pv->rescan[t] = true;
     }
-    run(pv); /* what is there now is open before the first privilege is dropped */
+    for (unsigned i = 0; i < PV_MAX_DEVICES; i++) {
+        if (pv->devices[i])
+            watch_front(pv->devices[i]);
+    }
     pv->late = true;
     *out = pv;
     return 0;
