@@ -1,5 +1,6 @@
 /* The command line out of xenstore: see args.h. */
 #include "args.h"
+#include "args-old.h"
 #include "kernel/store.h"
 #include <errno.h>
 #include <stdio.h>
@@ -119,6 +120,17 @@ static int point_at_words(struct args *args)
     return 0;
 }
 
+/* All in one string. */
+static int read_old(struct args *args, unsigned target, const char *path)
+{
+    char *words = malloc(STORE_MAX_VALUE + 1);
+    int err = words ? store_read(path, words, STORE_MAX_VALUE + 1) : -ENOMEM;
+    if (err >= 0)
+        err = args_old_convert(args, target, words);
+    free(words);
+    return err;
+}
+
 static int fail(int err, char error[CONFIG_ERROR_BYTES], const char *what)
 {
     snprintf(error, CONFIG_ERROR_BYTES, "%.200s: %s", what, strerror(-err));
@@ -137,10 +149,12 @@ int args_read(struct args *args, unsigned target, const char *cmdline, char erro
     snprintf(path, sizeof(path), "%s/image/dm-argv", vm);
     if (!err)
         err = read_argv(args, path);
+    if (err == -ENOENT || (!err && args->argc == 1)) {
+        snprintf(path, sizeof(path), "%s/image/dmargs", vm);
+        err = read_old(args, target, path);
+    }
     if (err)
         return fail(err, error, path);
-    if (args->argc == 1)
-        return fail(-ENOENT, error, path);
     err = args_add_words(args, cmdline);
     if (!err)
         err = point_at_words(args);

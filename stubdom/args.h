@@ -1,6 +1,7 @@
 /*
  * What the toolstack wants of us: its command line, which it leaves in xenstore.
- * Source: tools/libs/light/libxl_dm.c, libxl__write_stub_dmargs().
+ * Source: tools/libs/light/libxl_dm.c, libxl__write_stub_dmargs(). A node for each argument, dm-argv/001 and so on; or,
+ * for a device model that is said to be qemu-xen-traditional, all in one string, dmargs (args-old.h).
  */
 #ifndef THINDM_ARGS_H
 #define THINDM_ARGS_H
@@ -21,7 +22,7 @@ struct args {
 int args_read(struct args *args, unsigned target, const char *cmdline, char error[CONFIG_ERROR_BYTES]) WARN_UNUSED;
 void args_free(struct args *args);
 
-/* For args-old.c. 0, -ENOMEM or -E2BIG. */
+/* 0, -ENOMEM or -E2BIG. */
 int args_add(struct args *args, const char *word) WARN_UNUSED;
 /* Each of the words between blanks. */
 int args_add_words(struct args *args, const char *words) WARN_UNUSED;

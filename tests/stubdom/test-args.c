@@ -11,6 +11,7 @@
 
 #include "../../stubdom/args.h"
 #include "../../stubdom/disks.h"
+#include "../../stubdom/kernel/store.h"
 #include "../../stubdom/ramdisk.h"
 
 #define VM   "/vm/0123"
@@ -74,7 +75,7 @@ static void many_words(void **state)
 
 static void missing(void **state)
 {
-    expect("", -ENOENT, VM "/image/dm-argv: No such file or directory");
+    expect("", -ENOENT, VM "/image/dmargs: No such file or directory");
     fake_set("/local/domain/5/vm", NULL);
     expect("", -ENOENT, "/local/domain/5/vm: No such file or directory");
 }
@@ -95,6 +96,54 @@ static void too_long(void **state)
     }
     memset(cmdline, 'y', sizeof(cmdline) - 1);
     expect(cmdline, -E2BIG, "the arguments: Argument list too long");
+}
+
+#define COMMON " thindm -xen-domid 5 -name guest"
+
+/* As libxl 4.17 writes it. */
+static void traditional(void **state)
+{
+    fake_set("/local/domain/5/memory/static-max", "65536");
+    fake_set("device/vbd/768", "");
+    fake_set("device/vbd/768/device-type", "disk");
+    fake_set("device/vbd/5632", "");
+    fake_set("device/vbd/5632/device-type", "cdrom");
+    fake_set("device/vbd/51792", "");
+    fake_set(VM "/image/dmargs",
+             " -d 5 -domain-name guest -vnc 127.0.0.1:0 -vncunused -serial pty -videoram 16 -std-vga "
+             "-boot c -acpi -vcpu_avail 0x01 -net none");
+    expect("-d debug", 0,
+           COMMON " -serial /dev/hvc3 -boot c -net none -m 48 -device VGA,vgamem_mb=16 -smp 1,maxcpus=1"
+                  " -drive file=/dev/xvda,if=ide,index=0,media=disk,format=host_device"
+                  " -drive file=/dev/xvdc,if=ide,index=2,media=cdrom,format=host_device -d debug");
+}
+
+static void traditional_with_less(void **state)
+{
+    fake_set("/local/domain/5/memory/static-max", "65536");
+    fake_set(VM "/image/dmargs", "-d 5 -domain-name guest -serial none -vcpus 8 -vcpu_avail 0x17 -odd word");
+    expect("", 0, COMMON " -serial none -odd word -m 56 -vga cirrus -smp 4,maxcpus=8 -no-acpi");
+    fake_set(VM "/image/dmargs", "-d 5 -domain-name guest -vga none -vcpus 2 -vcpu_avail ff");
+    expect("", 0, COMMON " -m 56 -vga none -smp 2,maxcpus=2 -no-acpi");
+}
+
+static void traditional_and_odd(void **state)
+{
+    static char longest[STORE_MAX_VALUE + 1];
+    fake_set(VM "/image/dmargs", "-d 5");
+    expect("", -ENOENT, VM "/image/dmargs: No such file or directory"); /* memory/static-max */
+    fake_set("/local/domain/5/memory/static-max", "8192");
+    expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
+    fake_set("/local/domain/5/memory/static-max", "65536");
+    fake_set(VM "/image/dmargs", "-videoram x");
+    expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
+    fake_set(VM "/image/dmargs", "-vcpus");
+    expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
+    fake_set(VM "/image/dmargs", "-vcpu_avail 0x1g");
+    expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
+    memset(longest, 'x', STORE_MAX_VALUE);
+    fake_set(VM "/image/dmargs", longest);
+    expect("", -E2BIG, VM "/image/dmargs: Argument list too long");
 }
 
 static void disk_numbers(void **state)
@@ -197,6 +246,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_words, setup, teardown),
         cmocka_unit_test_setup_teardown(missing, setup, teardown),
         cmocka_unit_test_setup_teardown(too_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(traditional, setup, teardown),
+        cmocka_unit_test_setup_teardown(traditional_with_less, setup, teardown),
+        cmocka_unit_test_setup_teardown(traditional_and_odd, setup, teardown),
         cmocka_unit_test(disk_numbers),
         cmocka_unit_test_setup_teardown(disk_directories, setup, teardown),
         cmocka_unit_test(files),
