@@ -25,7 +25,7 @@ const struct fuzz_target *fuzz_target_find(const char *name);
 /* The n-th one, NULL behind the last. */
 const struct fuzz_target *fuzz_target_at(unsigned n);
 
-/* machine.c, device.c, parsers.c, servers.c, create.c, trace.c, pv-disk.c, pv-console.c */
+/* machine.c, device.c, parsers.c, servers.c, create.c, trace.c, nbd-address.c, pv-disk.c, pv-console.c */
 void fuzz_machine_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_machine_finish(const struct fuzz_target *target);
 void fuzz_device_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
@@ -37,6 +37,7 @@ void fuzz_qtest_run(const struct fuzz_target *target, const uint8_t *data, size_
 void fuzz_create_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_trace_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_trace_finish(const struct fuzz_target *target);
+void fuzz_nbd_address_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_pv_disk_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_pv_disk_finish(const struct fuzz_target *target);
 void fuzz_pv_console_run(const struct fuzz_target *target, const uint8_t *data, size_t len);

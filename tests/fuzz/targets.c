@@ -12,6 +12,7 @@ static const struct fuzz_target others[] = {
     { .name = "json", .run = fuzz_json_run },
     { .name = "qmp", .run = fuzz_qmp_run },
     { .name = "qtest", .run = fuzz_qtest_run },
+    { .name = "nbd-address", .run = fuzz_nbd_address_run },
     { .name = "pv-disk", .run = fuzz_pv_disk_run, .finish = fuzz_pv_disk_finish },
     { .name = "pv-console", .run = fuzz_pv_console_run, .finish = fuzz_pv_console_finish },
 };
