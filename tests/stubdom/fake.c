@@ -238,6 +238,8 @@ int events_notify(evtchn_port_t port)
 {
     must(fake.ports[port].used, "an event of a channel that isn't there");
     fake.ports[port].notified++;
+    if (fake.notified)
+        fake.notified(fake.back_opaque, port);
     return 0;
 }
 
@@ -665,5 +667,6 @@ void fake_finish(void)
     fake.store.out_len = 0;
     memset(&fake.store.deaf, 0, sizeof(fake.store) - offsetof(struct fake_store, deaf));
     fake.back = NULL;
+    fake.notified = NULL;
     ASAN_POISON_MEMORY_REGION(memory, sizeof(memory));
 }

@@ -91,6 +91,7 @@ struct fake {
     /* The other end of a device: looks and works when the stubdomain sleeps. True: it did something. */
     bool (*back)(void *opaque);
     void *back_opaque;
+    void (*notified)(void *opaque, evtchn_port_t port); /* it is on another CPU, and works at once. NULL: it isn't */
 };
 extern struct fake fake;
 

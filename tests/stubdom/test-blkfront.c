@@ -324,6 +324,31 @@ static void requests_of_one_round_cost_one_notification(void **state)
     assert_int_equal(b->back.events, 1);
 }
 
+static void served_at_once(void *opaque, evtchn_port_t port)
+{
+    struct blkback *back = opaque;
+    if (port == back->port)
+        blkback_serve(back);
+}
+
+/* The answers to what the drain itself starts come before it sleeps, and make no event: it asked for none yet. */
+static void a_drain_misses_no_answer(void **state)
+{
+    struct bench *b = connected(state);
+    fake_settle();
+    b->back.hold = true;
+    for (unsigned i = 0; i < 6; i++)
+        submit(b, i, BLOCK_READ, i * 131072, 131072);
+    fake.notified = served_at_once;
+    uint64_t before = fake.now_ns;
+    block_drain(b->block);
+    assert_true(fake.now_ns - before < NS_PER_S);
+    for (unsigned i = 0; i < 6; i++)
+        assert_int_equal(b->ios[i].result, 0);
+    assert_true(b->back.events < 3);
+    fake.notified = NULL;
+}
+
 /* --- Flushes and discards --- */
 
 static void a_flush_is_the_one_that_is_offered(void **state)
@@ -853,6 +878,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_requests_wait_their_turn, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_chain_of_requests_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(requests_of_one_round_cost_one_notification, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_drain_misses_no_answer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flush_is_the_one_that_is_offered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_flush_is_said_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flush_that_is_not_supported_after_all, set_up, tear_down),

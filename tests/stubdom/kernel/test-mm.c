@@ -2,10 +2,12 @@
 #include "../../../stubdom/kernel/heap.h"
 #include "../../../stubdom/kernel/mm.h"
 #include "machine.h"
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <thindm/util.h>
 
 #include <cmocka.h>
 
@@ -68,7 +70,7 @@ static void pages_come_zeroed_and_go_back(void **state)
 {
     size_t before = pages_free();
     uint8_t *run = page_alloc(3), *one;
-    assert_int_equal(pages_free(), before - 3 - 1); /* and a table */
+    assert_int_equal(pages_free(), before - 3);
     memset(run, 0xff, 3 * PAGE_BYTES);
     page_free(run + PAGE_BYTES, 1);
     one = page_alloc(1);
@@ -76,7 +78,7 @@ static void pages_come_zeroed_and_go_back(void **state)
     assert_int_equal(one[0], 0);
     assert_int_equal(one[PAGE_BYTES - 1], 0);
     page_free(run, 3);
-    assert_int_equal(pages_free(), before - 1);
+    assert_int_equal(pages_free(), before);
     page_free(NULL, 1);
 }
 
@@ -108,7 +110,7 @@ static void heap_grows_and_shrinks_in_one_piece(void **state)
 static void heap_and_pages_meet_but_do_not_overlap(void **state)
 {
     char *begin = heap_grow(0), *lowest = NULL, *page;
-    while ((page = page_alloc(1)) > begin)
+    while ((page = page_alloc(1)))
         lowest = page;
     assert_ptr_equal(lowest, begin);
     assert_null(heap_grow(1));
@@ -117,11 +119,15 @@ static void heap_and_pages_meet_but_do_not_overlap(void **state)
     assert_null(heap_grow(1));
 }
 
-static void lowest_page_is_bounded(void **state)
+/* Tables for more memory never come out of the heap's way. */
+static void heap_takes_all_of_a_large_guest(void **state)
 {
-    uint8_t *page = heap_take_lowest(machine.boot.first_free + 2);
-    assert_ptr_equal(page, machine.memory + (machine.boot.first_free + 1) * PAGE_BYTES); /* behind the list of pages */
-    assert_null(heap_take_lowest(machine.boot.first_free + 2));
+    char *begin = heap_grow(0);
+    size_t nr = pages_free();
+    assert_ptr_equal(begin + nr * PAGE_BYTES, machine.memory + PAGES * PAGE_BYTES);
+    for (size_t i = 0; i < nr; i++)
+        *(char *)heap_grow(PAGE_BYTES) = 1;
+    assert_int_equal(pages_free(), 0);
 }
 
 static void window_shows_what_xen_gives(void **state)
@@ -219,8 +225,9 @@ static void ramdisk_is_kept(void **state)
     machine.memory[600 * PAGE_BYTES] = 0x55;
     assert_true(mm_init(&machine.boot));
     assert_true(entry_of_page(600) & PTE_PRESENT);
-    char *heap = heap_grow(0), *page;
+    char *heap = heap_grow(0), *page = page_alloc(1);
     assert_ptr_equal(heap, machine.memory + 650 * PAGE_BYTES);
+    assert_ptr_equal(page, machine.memory + 599 * PAGE_BYTES); /* leaves the heap its run */
     while ((page = page_alloc(1)))
         assert_true(page < (char *)machine.memory + 600 * PAGE_BYTES || page >= heap);
     assert_int_equal(machine.memory[600 * PAGE_BYTES], 0x55);
@@ -270,7 +277,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(too_much_is_refused, start, finish),
         cmocka_unit_test_setup_teardown(heap_grows_and_shrinks_in_one_piece, start, finish),
         cmocka_unit_test_setup_teardown(heap_and_pages_meet_but_do_not_overlap, start, finish),
-        cmocka_unit_test_setup_teardown(lowest_page_is_bounded, start, finish),
+        cmocka_unit_test_setup_teardown(heap_takes_all_of_a_large_guest, start, finish),
         cmocka_unit_test_setup_teardown(window_shows_what_xen_gives, start, finish),
         cmocka_unit_test_setup_teardown(one_bad_frame_costs_one_call, start, finish),
         cmocka_unit_test_setup_teardown(resources_are_not_translated, start, finish),
