@@ -21,6 +21,7 @@
     note XEN_ELFNOTE_PADDR_OFFSET, 8, .quad image_begin
     note XEN_ELFNOTE_ENTRY, 8, .quad start_pv
     note XEN_ELFNOTE_MOD_START_PFN, 4, .long 1 /* the ramdisk needs no room in the first page tables */
+    note XEN_ELFNOTE_PHYS32_ENTRY, 4, .long start_pvh
 
 /* The stack. What grows out of it meets the page below, which mm.c unmaps. */
     .section .bss.pages, "aw", @nobits
@@ -31,6 +32,16 @@ stack_guard:
 stack_bottom:
     .skip 32768
 stack_top:
+
+/* The first page tables of a PVH guest: mm.c makes others, and these pages are free. */
+    .global pvh_first_tables
+pvh_first_tables:
+top_table:
+    .skip 4096
+third_table:
+    .skip 4096
+second_table:
+    .skip 4096
 
 /* Interrupts are off for ever; rsi points to start_info. rdx:rax, the time, is what start_up() measures from, and the canary of the
  * stack protector; its lowest byte is zero so that no string runs over it. */
@@ -52,6 +63,69 @@ start_pv:
     mov %rax, __stack_chk_guard(%rip)
     call boot_pv
     ud2
+
+/*
+ * A PVH guest: 32 bits, flat, no paging, no stack; ebx points to hvm_start_info. The first gigabyte is mapped where it is, in pages
+ * of 2 MiB, and the processor switched to 64 bits [AMD64 APM vol. 2, 14.6].
+ */
+    .set CR0, 0x80010023 /* PG, WP, NE, MP, PE */
+    .set CR4, 0x620      /* OSXMMEXCPT, OSFXSR, PAE */
+    .set EFER, 0xc0000080
+    .set EFER_LME_NXE, 0x900
+    .code32
+start_pvh:
+    cld
+    mov $stack_top, %esp
+    mov %ebx, %ebp
+    rdtsc
+    push %edx
+    push %eax
+    mov $0x83, %eax /* large, writable, present */
+    mov $second_table, %edi
+1:  mov %eax, (%edi)
+    add $0x200000, %eax
+    add $8, %edi
+    cmp $second_table + 4096, %edi
+    jne 1b
+    movl $second_table + 3, third_table
+    movl $third_table + 3, top_table
+    mov $top_table, %eax
+    mov %eax, %cr3
+    mov $CR4, %eax
+    mov %eax, %cr4
+    mov $EFER, %ecx
+    rdmsr
+    or $EFER_LME_NXE, %eax
+    wrmsr
+    mov $CR0, %eax
+    mov %eax, %cr0
+    lgdt pvh_gdt_pointer
+    ljmp $8, $1f
+    .code64
+1:  mov $16, %eax
+    mov %eax, %ds
+    mov %eax, %es
+    mov %eax, %ss
+    mov %esp, %esp
+    pop %rsi
+    mov %ebp, %edi
+    xor %ebp, %ebp
+    movabs $0x9e3779b97f4a7c15, %rax
+    imul %rsi, %rax
+    shl $8, %rax
+    mov %rax, __stack_chk_guard(%rip)
+    call boot_pvh
+    ud2
+
+/* Code of 64 bits, data, and the task state, which boot-pvh.c fills in. */
+    .data
+    .balign 16
+    .global pvh_gdt
+pvh_gdt:
+    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0
+pvh_gdt_pointer:
+    .short . - pvh_gdt - 1
+    .long pvh_gdt
 
 /*
  * One entry of TRAP_ENTRY_BYTES for each exception. Xen pushes rcx and r11 on top of what a processor pushes [xen-x86_64.h]; with

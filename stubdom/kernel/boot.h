@@ -1,6 +1,6 @@
 /*
- * What the kernel found at the start, and the ways to end. boot.S enters here as a PV guest [xen.h, struct start_info] or as
- * a PVH guest [arch-x86/hvm/start_info.h]; stubdom_main() runs with memory, console, events and clock ready.
+ * What the kernel found at the start, and the ways to end. boot.S enters here as a PV guest [xen.h, struct start_info]
+ * or as a PVH guest [arch-x86/hvm/start_info.h]; stubdom_main() runs with memory, console, events and clock ready.
  */
 #ifndef THINDM_BOOT_H
 #define THINDM_BOOT_H
@@ -13,9 +13,9 @@
 #include <xen/xen.h>
 
 struct boot_info {
-    bool pvh;            /* booted as PVH: frames are our own guest frame numbers, not machine frames */
-    const char *cmdline; /* stubdomain_cmdline, or "" */
-    const void *ramdisk; /* NULL: none. Ours, writable, never freed */
+    bool pvh;             /* booted as PVH: frames are our own guest frame numbers, not machine frames */
+    const char *cmdline;  /* stubdomain_cmdline, or "" */
+    const void *ramdisk;  /* NULL: none. Ours, writable, never freed */
     size_t ramdisk_bytes; /* PV: rounded up to whole pages by the toolstack */
     void *store_page;     /* ring and channel of xenstore */
     uint32_t store_port;

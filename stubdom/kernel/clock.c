@@ -28,9 +28,11 @@ static uint64_t read_ticks(void)
 
 uint64_t clock_ticks_to_ns(const struct vcpu_time_info *time, uint64_t ticks)
 {
-    /* The point may be ahead of a counter that was read before it was set. */
-    bool before = ticks < time->tsc_timestamp;
-    uint64_t delta = before ? time->tsc_timestamp - ticks : ticks - time->tsc_timestamp;
+    /* A guest's counter may begin before 0, so only the difference means something; and the point may be ahead of a
+     * counter that was read before it was set. */
+    uint64_t delta = ticks - time->tsc_timestamp;
+    bool before = delta > INT64_MAX;
+    delta = before ? 0 - delta : delta;
     delta = time->tsc_shift < 0 ? delta >> (-time->tsc_shift & 63) : delta << (time->tsc_shift & 63);
     uint64_t ns = (uint64_t)((unsigned __int128)delta * time->tsc_to_system_mul >> 32);
     return before ? time->system_time - min_u64(ns, time->system_time) : time->system_time + ns;

@@ -49,7 +49,8 @@ void crash_begin(void)
     end.crashing = true;
 }
 
-/* Of a frame: the caller's frame, then the address it goes on at. Only what lies on the stack, and further up each time. */
+/* Of a frame: the caller's frame, then the address it goes on at. Only what lies on the stack, and further up each
+ * time. */
 static void backtrace(uint64_t pc, uint64_t frame)
 {
     console_print("called from, by addr2line -e thindm-stubdom.debug:\n");

@@ -93,7 +93,8 @@ static bool is_pending(evtchn_port_t port)
     return word >> (port % WORD_BITS) & 1;
 }
 
-/* Xen sets bits at any time. The bit is cleared before what it announces is looked at: what comes later sets it again. */
+/* Xen sets bits at any time. The bit is cleared before what it announces is looked at: what comes later sets it again.
+ */
 bool events_take(evtchn_port_t port)
 {
     xen_ulong_t bit = (xen_ulong_t)1 << (port % WORD_BITS);
@@ -101,7 +102,8 @@ bool events_take(evtchn_port_t port)
            (__atomic_fetch_and(&events.shared->evtchn_pending[port / WORD_BITS], ~bit, __ATOMIC_SEQ_CST) & bit);
 }
 
-/* Until one of the ports is pending, which Xen looks at after it has stopped us, or system time deadline_ns; 0: none. */
+/* Until one of the ports is pending, which Xen looks at after it has stopped us, or system time deadline_ns; 0: none.
+ */
 static int poll(evtchn_port_t *ports, unsigned nr, uint64_t deadline_ns)
 {
     struct sched_poll op = { .nr_ports = nr, .timeout = deadline_ns < INT64_MAX ? deadline_ns : INT64_MAX };

@@ -14,8 +14,9 @@ static struct {
     uint8_t *base;
     size_t nr, free;
     uint64_t *used;       /* one bit a page */
-    size_t hint;          /* no page from here on is free */
-    size_t heap_begin;    /* first page of the heap; 0: there is none yet */
+    size_t heap_begin;    /* first page of the heap */
+    size_t low_hint;      /* from here up to the heap no page is free */
+    size_t high_hint;     /* nor from here on */
     size_t heap_bytes;    /* in use by the C library */
     size_t heap_capacity; /* pages that it has */
 } pages;
@@ -60,17 +61,20 @@ void heap_init(void *base, size_t nr, void *map)
 void heap_give(size_t first, size_t nr)
 {
     mark(first, nr, false);
-    if (first + nr > pages.hint)
-        pages.hint = first + nr;
+    pages.low_hint = max_u64(pages.low_hint, min_u64(first + nr, pages.heap_begin));
+    pages.high_hint = max_u64(pages.high_hint, first + nr);
 }
 
-void *heap_take_lowest(size_t end)
+/* nr free pages within begin to *hint, as high as there are. */
+static void *find(size_t begin, size_t *hint, size_t nr)
 {
-    for (size_t i = 0; i < end && i < pages.nr; i++) {
-        if (!is_used(i)) {
-            mark(i, 1, true);
-            return pages.base + i * PAGE_BYTES;
-        }
+    while (*hint > begin && is_used(*hint - 1))
+        --*hint;
+    size_t run = 0;
+    for (size_t i = *hint; i > begin; i--) {
+        run = is_used(i - 1) ? 0 : run + 1;
+        if (run == nr)
+            return take(i - 1, nr) ? pages.base + (i - 1) * PAGE_BYTES : NULL;
     }
     return NULL;
 }
@@ -79,17 +83,10 @@ void *page_alloc(size_t nr)
 {
     if (nr == 0 || nr > pages.free)
         return NULL;
-    while (pages.hint > 0 && is_used(pages.hint - 1))
-        pages.hint--;
-    size_t run = 0;
-    for (size_t i = pages.hint; i > 0; i--) {
-        run = is_used(i - 1) ? 0 : run + 1;
-        if (run == nr) {
-            void *found = pages.base + (i - 1) * PAGE_BYTES;
-            return take(i - 1, nr) ? memset(found, 0, nr * PAGE_BYTES) : NULL;
-        }
-    }
-    return NULL;
+    void *found = find(0, &pages.low_hint, nr);
+    if (!found)
+        found = find(pages.heap_begin, &pages.high_hint, nr);
+    return found ? memset(found, 0, nr * PAGE_BYTES) : NULL;
 }
 
 void page_free(void *at, size_t nr)
@@ -103,23 +100,21 @@ size_t pages_free(void)
     return pages.free;
 }
 
-static size_t largest_free_run(void)
+void heap_settle(void)
 {
-    size_t best = 0, best_nr = 0, run = 0;
+    size_t best_nr = 0, run = 0;
     for (size_t i = 0; i < pages.nr; i++) {
         run = is_used(i) ? 0 : run + 1;
         if (run > best_nr) {
             best_nr = run;
-            best = i + 1 - run;
+            pages.heap_begin = i + 1 - run;
         }
     }
-    return best;
+    pages.low_hint = pages.heap_begin;
 }
 
 void *heap_grow(ptrdiff_t increment)
 {
-    if (pages.heap_begin == 0)
-        pages.heap_begin = largest_free_run();
     uint8_t *begin = pages.base + pages.heap_begin * PAGE_BYTES, *old = begin + pages.heap_bytes;
     if (increment < 0) {
         size_t less = (size_t)-increment;

@@ -1,6 +1,7 @@
 /*
- * Who has which page of our memory. Pages are numbered from the image's begin on; mm.c says which there are. The C library's
- * heap grows upwards from the largest free run; page_alloc() takes from the top.
+ * Who has which page of our memory. Pages are numbered from the image's begin on; mm.c says which there are. The C
+ * library's heap grows upwards from the begin of the largest free run; page_alloc() takes what lies below that, then
+ * from the top.
  */
 #ifndef THINDM_HEAP_H
 #define THINDM_HEAP_H
@@ -14,8 +15,8 @@ size_t heap_map_bytes(size_t nr);
 void heap_init(void *base, size_t nr, void *map);
 /* These pages are free. */
 void heap_give(size_t first, size_t nr);
-/* The lowest free page, if below number end; not cleared. NULL: none. */
-void *heap_take_lowest(size_t end);
+/* All pages that the heap may grow into are known. */
+void heap_settle(void);
 /* sbrk(): the old end of the heap, or NULL: no memory, or the heap does not reach that low. */
 void *heap_grow(ptrdiff_t increment);
 

@@ -10,8 +10,8 @@ void hypercall_init(enum hypercall_way new_way)
     way = new_way;
 }
 
-/* Xen may write to the argument registers, so they are results too [xen-x86_64.h]. A long hypercall is continued by running
- * the instruction once more, so nothing else may be part of it. */
+/* Xen may write to the argument registers, so they are results too [xen-x86_64.h]. A long hypercall is continued by
+ * running the instruction once more, so nothing else may be part of it. */
 #define CALL(instruction)                                                                                              \
     __asm__ volatile(instruction                                                                                       \
                      : "+a"(result), "+D"(a), "+S"(b), "+d"(c), "+r"(r10), "+r"(r8)                                    \
@@ -25,7 +25,7 @@ long hypercall(unsigned nr, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, 
     long result = (long)nr;
     switch (way) {
     case HYPERCALL_SYSCALL: CALL("syscall"); break;
-    case HYPERCALL_VMCALL:  CALL("vmcall"); break;
+    case HYPERCALL_VMCALL: CALL("vmcall"); break;
     case HYPERCALL_VMMCALL: CALL("vmmcall"); break;
     }
     return result;

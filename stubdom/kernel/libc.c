@@ -1,6 +1,6 @@
 /*
- * What newlib asks of its host, and what is replaced of it: that which would go through its own table of error numbers or its
- * files. There are no files, no processes and no environment.
+ * What newlib asks of its host, and what is replaced of it: that which would go through its own table of error numbers
+ * or its files. There are no files, no processes and no environment.
  */
 #define _DEFAULT_SOURCE /* sbrk(), kill() */
 #include <errno.h>
@@ -114,23 +114,48 @@ char *strerror(int number)
         int number;
         const char *text;
     } names[] = {
-        { 0, "Success" }, { EPERM, "Operation not permitted" }, { ENOENT, "No such file or directory" },
-        { ESRCH, "No such process" }, { EINTR, "Interrupted system call" }, { EIO, "Input/output error" },
-        { ENXIO, "No such device or address" }, { E2BIG, "Argument list too long" },
-        { EBADF, "Bad file descriptor" }, { EAGAIN, "Resource temporarily unavailable" },
-        { ENOMEM, "Cannot allocate memory" }, { EACCES, "Permission denied" }, { EFAULT, "Bad address" },
-        { EBUSY, "Device or resource busy" }, { EEXIST, "File exists" }, { ENODEV, "No such device" },
-        { ENOTDIR, "Not a directory" }, { EISDIR, "Is a directory" }, { EINVAL, "Invalid argument" },
-        { EFBIG, "File too large" }, { ENOSPC, "No space left on device" }, { EROFS, "Read-only file system" },
-        { EPIPE, "Broken pipe" }, { EDOM, "Argument out of domain" }, { ERANGE, "Numerical result out of range" },
-        { ENAMETOOLONG, "File name too long" }, { ENOSYS, "Function not implemented" },
-        { ENODATA, "No data available" }, { ETIME, "Timer expired" }, { EPROTO, "Protocol error" },
-        { EBADMSG, "Bad message" }, { EOVERFLOW, "Value too large for defined data type" },
-        { EILSEQ, "Invalid character" }, { EMSGSIZE, "Message too long" },
-        { EOPNOTSUPP, "Operation not supported" }, { ENOTCONN, "Not connected" },
-        { ETIMEDOUT, "Connection timed out" }, { ECONNREFUSED, "Connection refused" },
-        { ECONNRESET, "Connection reset by peer" }, { ESTALE, "Stale file handle" },
-        { ENOMEDIUM, "No medium found" }, { ECANCELED, "Operation canceled" },
+        { 0, "Success" },
+        { EPERM, "Operation not permitted" },
+        { ENOENT, "No such file or directory" },
+        { ESRCH, "No such process" },
+        { EINTR, "Interrupted system call" },
+        { EIO, "Input/output error" },
+        { ENXIO, "No such device or address" },
+        { E2BIG, "Argument list too long" },
+        { EBADF, "Bad file descriptor" },
+        { EAGAIN, "Resource temporarily unavailable" },
+        { ENOMEM, "Cannot allocate memory" },
+        { EACCES, "Permission denied" },
+        { EFAULT, "Bad address" },
+        { EBUSY, "Device or resource busy" },
+        { EEXIST, "File exists" },
+        { ENODEV, "No such device" },
+        { ENOTDIR, "Not a directory" },
+        { EISDIR, "Is a directory" },
+        { EINVAL, "Invalid argument" },
+        { EFBIG, "File too large" },
+        { ENOSPC, "No space left on device" },
+        { EROFS, "Read-only file system" },
+        { EPIPE, "Broken pipe" },
+        { EDOM, "Argument out of domain" },
+        { ERANGE, "Numerical result out of range" },
+        { ENAMETOOLONG, "File name too long" },
+        { ENOSYS, "Function not implemented" },
+        { ENODATA, "No data available" },
+        { ETIME, "Timer expired" },
+        { EPROTO, "Protocol error" },
+        { EBADMSG, "Bad message" },
+        { EOVERFLOW, "Value too large for defined data type" },
+        { EILSEQ, "Invalid character" },
+        { EMSGSIZE, "Message too long" },
+        { EOPNOTSUPP, "Operation not supported" },
+        { ENOTCONN, "Not connected" },
+        { ETIMEDOUT, "Connection timed out" },
+        { ECONNREFUSED, "Connection refused" },
+        { ECONNRESET, "Connection reset by peer" },
+        { ESTALE, "Stale file handle" },
+        { ENOMEDIUM, "No medium found" },
+        { ECANCELED, "Operation canceled" },
     };
     static char other[24];
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {

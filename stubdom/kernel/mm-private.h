@@ -1,4 +1,5 @@
-/* What mm.c and its neighbours share: how the loader left our memory, and page-table entries [AMD64 APM vol. 2, 5.3]. */
+/* What mm.c and its neighbours share: how the loader left our memory, and page-table entries [AMD64 APM vol. 2, 5.3].
+ */
 #ifndef THINDM_MM_PRIVATE_H
 #define THINDM_MM_PRIVATE_H
 
@@ -24,26 +25,27 @@ enum { TABLE_ENTRIES = 512 };
 
 struct mm_boot {
     bool pvh;
-    uint8_t *base;                 /* where page 0 of our memory is; the image begins there */
-    size_t nr_pages;               /* of the domain, from there on */
-    const xen_pfn_t *frames;       /* PV: the machine frame of each page */
+    uint8_t *base;                  /* where page 0 of our memory is; the image begins there */
+    size_t nr_pages;                /* of the domain, from there on */
+    const xen_pfn_t *frames;        /* PV: the machine frame of each page */
     const xen_pfn_t *frame_to_page; /* PV: and back, for all frames of the machine */
-    xen_pfn_t base_frame;          /* PVH: of page 0; the others follow */
-    uint64_t *root;                /* PV: the top page table */
-    size_t text_end, const_end;    /* pages of the image: code, then constants, then data */
-    size_t guard;                  /* the page below the stack */
-    size_t first_free;             /* page behind all that the loader put into what it mapped */
-    size_t ramdisk, nr_ramdisk;    /* its pages, wherever they are */
+    xen_pfn_t base_frame;           /* PVH: of page 0; the others follow */
+    uint64_t *root;                 /* PV: the top page table */
+    size_t text_end, const_end;     /* pages of the image: code, then constants, then data */
+    size_t guard;                   /* the page below the stack */
+    size_t first_free;              /* page behind all that the loader put into what it mapped */
+    size_t ramdisk, nr_ramdisk;     /* its pages, wherever they are */
 };
 
 /*
- * Protects what the loader mapped and fills the list of free pages; of those that it did not map, each gets into the page
- * tables when somebody wants it. false: not enough memory.
+ * Protects what the loader mapped and fills the list of free pages; of those that it did not map, each gets into the
+ * page tables when somebody wants it. false: not enough memory.
  */
 bool mm_init(const struct mm_boot *boot);
 /* These pages of ours are in use from now on. false: no memory for tables. */
 bool mm_back(const void *at, size_t nr);
-/* The lowest page-table entry of a page, for reading; with make its tables are added. NULL: there is none, or no memory. */
+/* The lowest page-table entry of a page, for reading; with make its tables are added. NULL: there is none, or no
+ * memory. */
 uint64_t *mm_entry(const void *at, bool make);
 /* For updates by Xen: its machine address. */
 uint64_t mm_entry_address(const uint64_t *entry);

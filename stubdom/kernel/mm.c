@@ -1,7 +1,7 @@
 /*
- * Our page tables. A PV guest reads them and has Xen write them; a PVH guest has them for itself. Page n of our memory is always
- * at the n-th page behind the image's begin. Sources: xen/include/public/xen.h (mmu_update, update_va_mapping, mmuext_op),
- * AMD64 APM vol. 2, 5.3.
+ * Our page tables. A PV guest reads them and has Xen write them; a PVH guest has them for itself. Page n of our memory
+ * is always at the n-th page behind the image's begin. Sources: xen/include/public/xen.h (mmu_update,
+ * update_va_mapping, mmuext_op), AMD64 APM vol. 2, 5.3.
  */
 #include "mm.h"
 
@@ -13,13 +13,15 @@
 #include "hypercall.h"
 #include "mm-private.h"
 
-enum { LEVELS = 4, BATCH = 128, CHUNK_BYTES = TABLE_ENTRIES * PAGE_BYTES, BOOT_PADDING = 128 };
+enum { LEVELS = 4, BATCH = 128, CHUNK_BYTES = TABLE_ENTRIES * PAGE_BYTES };
+enum { MIN_FREE = 4, PVH_FIRST = 128 }; /* pages */
 #define PTE_TABLE (PTE_PRESENT | PTE_WRITABLE | PTE_USER | PTE_ACCESSED | PTE_DIRTY)
 
 static struct {
     struct mm_boot boot;
-    size_t nr_mapped; /* pages that are mapped from the start on */
-    bool backing;     /* the next table is for our own memory */
+    size_t nr_mapped;   /* pages that are mapped from the start on */
+    size_t tables, end; /* pages for tables of our own memory: the next, and behind the last */
+    bool backing;       /* the next table is one of these */
 } mm;
 
 bool mm_is_pvh(void)
@@ -81,13 +83,18 @@ void mm_flush(void)
         (void)hypercall(__HYPERVISOR_mmuext_op, (uintptr_t)&op, 1, 0, DOMID_SELF, 0);
 }
 
-/* Tables for our own memory come out of what is mapped from the start on: any other page could need a table itself. */
+/* Tables for our own memory are set aside among what is mapped from the start on: any other page could need one itself.
+ */
+static void *reserved_table(void)
+{
+    return mm.tables < mm.end ? memset(mm.boot.base + mm.tables++ * PAGE_BYTES, 0, PAGE_BYTES) : NULL;
+}
+
 static bool add_table(uint64_t *entry)
 {
-    void *table = mm.backing ? heap_take_lowest(mm.nr_mapped) : page_alloc(1);
+    void *table = mm.backing ? reserved_table() : page_alloc(1);
     if (!table)
         return false;
-    memset(table, 0, PAGE_BYTES);
     uint64_t frame = page_frame(table) << PAGE_SHIFT, value = frame | PTE_TABLE;
     /* Xen takes a page as a table only if we can't write to it. */
     if (!mm.boot.pvh &&
@@ -158,22 +165,66 @@ static uint64_t kind_of(size_t page, uint64_t entry)
     return page < mm.boot.const_end || !(entry & PTE_WRITABLE) ? PAGE_CONST : PAGE_DATA;
 }
 
-/* W^X: the loader mapped all writable and executable. The frame stays what it is: Xen's page is mapped by now as well. */
+/* W^X: the loader mapped all writable and executable. The frames stay what they are: one is Xen's page by now. */
 static void protect(void)
 {
-    for (size_t page = 0; page < mm.nr_mapped; page++) {
-        uint64_t *entry = mm_entry(mm.boot.base + page * PAGE_BYTES, false);
-        uint64_t value = page == mm.boot.guard ? 0 : (*entry & PTE_FRAME) | kind_of(page, *entry);
-        mm_write(entry, &value, 1);
+    uint64_t values[BATCH];
+    for (size_t page = 0, n; page < mm.nr_mapped; page += n) {
+        uint8_t *at = mm.boot.base + page * PAGE_BYTES;
+        uint64_t *entry = mm_entry(at, false);
+        n = min_u64(min_u64(mm.nr_mapped - page, BATCH), TABLE_ENTRIES - index_of((uintptr_t)at, 0));
+        for (size_t i = 0; i < n; i++)
+            values[i] = page + i == mm.boot.guard ? 0 : (entry[i] & PTE_FRAME) | kind_of(page + i, entry[i]);
+        mm_write(entry, values, n);
     }
     mm_flush();
 }
 
-/* Of a PVH guest all memory is mapped at first, in large pages and writable. Tables of our own take their place. */
-static bool pvh_tables(void)
+/* What the loader mapped. Of a PVH guest that is all, but in large pages: tables that can protect a single one take
+ * over. */
+static size_t count_mapped(void)
 {
-    mm.nr_mapped = min_u64((mm.boot.first_free + 2 * BOOT_PADDING) & ~(size_t)(TABLE_ENTRIES - 1), mm.boot.nr_pages);
-    return false;
+    size_t nr = mm.boot.first_free + PVH_FIRST;
+    if (mm.boot.pvh)
+        return min_u64((nr + TABLE_ENTRIES - 1) & ~(size_t)(TABLE_ENTRIES - 1), mm.boot.nr_pages);
+    for (nr = 0; nr < mm.boot.nr_pages && is_mapped(mm.boot.base + nr * PAGE_BYTES); nr++)
+        continue;
+    return nr;
+}
+
+/* One for each 2 MiB that has none yet, and one for each gigabyte that may begin; PVH: and those above. */
+static size_t nr_tables(size_t nr_pages)
+{
+    size_t without = mm.boot.pvh ? nr_pages + 3 * TABLE_ENTRIES : nr_pages - mm.nr_mapped;
+    return (without + TABLE_ENTRIES - 1) / TABLE_ENTRIES + without / TABLE_ENTRIES / TABLE_ENTRIES + (without > 0);
+}
+
+static bool make_tables(void)
+{
+    mm.boot.root = reserved_table();
+    mm.backing = true;
+    for (size_t page = 0; mm.boot.root && page < mm.nr_mapped; page++) {
+        uint64_t *entry = mm_entry(mm.boot.base + page * PAGE_BYTES, true);
+        if (!entry)
+            return false;
+        *entry = frame_of(page) << PAGE_SHIFT | PAGE_DATA;
+    }
+    mm.backing = false;
+    return mm.boot.root;
+}
+
+/* Behind all that is in use: the list of pages, then tables. What there is no room for tables for is not used. */
+static bool set_aside(size_t *first)
+{
+    mm.tables = mm.boot.first_free + (heap_map_bytes(mm.boot.nr_pages) + PAGE_BYTES - 1) / PAGE_BYTES;
+    while (mm.tables + nr_tables(mm.boot.nr_pages) + MIN_FREE > mm.nr_mapped) {
+        if (mm.boot.nr_pages < mm.nr_mapped + TABLE_ENTRIES)
+            return false;
+        mm.boot.nr_pages -= TABLE_ENTRIES;
+    }
+    mm.end = mm.tables + nr_tables(mm.boot.nr_pages);
+    *first = mm.end;
+    return true;
 }
 
 static void give_pages(size_t first, size_t end)
@@ -184,27 +235,27 @@ static void give_pages(size_t first, size_t end)
 
 bool mm_init(const struct mm_boot *boot)
 {
+    size_t first, nr;
+    memset(&mm, 0, sizeof(mm));
     mm.boot = *boot;
-    mm.nr_mapped = 0;
-    if (boot->pvh && !pvh_tables())
+    mm.nr_mapped = count_mapped();
+    if (!set_aside(&first) || (boot->pvh && !make_tables()))
         return false;
-    while (mm.nr_mapped < boot->nr_pages && is_mapped(boot->base + mm.nr_mapped * PAGE_BYTES))
-        mm.nr_mapped++;
-    size_t first = boot->first_free + (heap_map_bytes(boot->nr_pages) + PAGE_BYTES - 1) / PAGE_BYTES;
-    if (first > mm.nr_mapped)
-        return false;
+    nr = mm.boot.nr_pages;
     protect();
     /* The table that the loader's last page is in counts as filled: see mm_back(). */
     uint8_t *end = boot->base + mm.nr_mapped * PAGE_BYTES;
     size_t rest = (0 - (uintptr_t)end) % CHUNK_BYTES / PAGE_BYTES;
-    if (rest > 0 && mm.nr_mapped < boot->nr_pages)
-        map_in_table(mm_entry(end, false), mm.nr_mapped, min_u64(rest, boot->nr_pages - mm.nr_mapped));
+    if (rest > 0 && mm.nr_mapped < nr)
+        map_in_table(mm_entry(end, false), mm.nr_mapped, min_u64(rest, nr - mm.nr_mapped));
 
-    heap_init(boot->base, boot->nr_pages, boot->base + boot->first_free * PAGE_BYTES);
-    size_t ramdisk = boot->nr_ramdisk > 0 ? max_u64(boot->ramdisk, first) : boot->nr_pages;
-    give_pages(first, ramdisk);
+    heap_init(boot->base, nr, boot->base + boot->first_free * PAGE_BYTES);
+    if (boot->nr_ramdisk > nr || boot->ramdisk > nr - boot->nr_ramdisk)
+        return false;
+    give_pages(first, boot->nr_ramdisk > 0 ? boot->ramdisk : nr);
     if (boot->nr_ramdisk > 0)
-        give_pages(max_u64(first, boot->ramdisk + boot->nr_ramdisk), boot->nr_pages);
+        give_pages(max_u64(first, boot->ramdisk + boot->nr_ramdisk), nr);
+    heap_settle();
     return boot->nr_ramdisk == 0 || mm_back(boot->base + boot->ramdisk * PAGE_BYTES, boot->nr_ramdisk);
 }
 

@@ -33,6 +33,8 @@ enum window_kind {
  * 0, or -errno if the call as a whole failed.
  */
 int window_map(void *at, size_t nr, const xen_pfn_t *frames, domid_t dom, enum window_kind kind, int *err);
+/* PVH: where to have Xen put a frame that is to be mapped at this page of a window with WINDOW_RESOURCE. PV: any. */
+xen_pfn_t window_frame(const void *at);
 /* Unmaps and flushes; the address space stays reserved. */
 void window_unmap(void *at, size_t nr);
 

@@ -62,18 +62,21 @@ static void write_xor_execute(void)
     struct protection p = { 0 };
     mm_walk(count_page, &p);
     verdict("w-xor-x", p.both == 0 && p.executable == (size_t)(text_end - image_begin) / PAGE_BYTES,
-            "%zu pages, %zu executable, %zu of them writable or not code (%#" PRIxPTR ")", p.mapped, p.executable, p.both,
-            p.first);
+            "%zu pages, %zu executable, %zu of them writable or not code (%#" PRIxPTR ")", p.mapped, p.executable,
+            p.both, p.first);
 }
 
+/* The compiler must not see which address it is. */
 static void do_read(void *at)
 {
-    (void)*(volatile char *)at;
+    volatile char *volatile hidden = at;
+    (void)*hidden;
 }
 
 static void do_write(void *at)
 {
-    *(volatile char *)at = 0;
+    volatile char *volatile hidden = at;
+    *hidden = 0;
 }
 
 static void do_execute(void *at)
@@ -134,7 +137,8 @@ static void clocks(void)
     }
     verdict("clock", !back && last > 0, "%" PRIu64 " ns", last);
     clock_wall(&seconds, &nanoseconds);
-    verdict("wall-clock", seconds > UINT64_C(1700000000) && nanoseconds < NS_PER_S, "%" PRIu64, seconds);
+    if (!boot_info()->pvh) /* whose wall clock Xen 4.17 leaves at 0 */
+        verdict("wall-clock", seconds > UINT64_C(1700000000) && nanoseconds < NS_PER_S, "%" PRIu64, seconds);
 }
 
 /* The time-out of a poll is the only timer. */
@@ -202,7 +206,7 @@ static void memory(void)
 static void windows(void)
 {
     uint32_t *page = page_alloc(1), *window = window_alloc(3);
-    xen_pfn_t frames[3] = { page_frame(page), ~UINT64_C(0) >> 13, page_frame(page) };
+    xen_pfn_t frames[3] = { page_frame(page), UINT64_C(1) << 39, page_frame(page) };
     int err[3] = { 1, 1, 1 };
     int result = window ? window_map(window, 3, frames, DOMID_SELF, WINDOW_GUEST, err) : -ENOMEM;
     bool good = result == 0 && err[0] == 0 && err[1] < 0 && err[2] == 0;
@@ -219,15 +223,18 @@ static void windows(void)
     page_free(page, 1);
 }
 
-int selftest(void)
+int selftest(const char *cmdline)
 {
+    if (strcmp(cmdline, "selftest crash") == 0)
+        do_write((void *)(uintptr_t)0x10);
     formats();
     write_xor_execute();
     faults();
     clocks();
     timer();
     channels();
-    windows();
+    if (!boot_info()->pvh) /* own pages have only one place there */
+        windows();
     memory();
     write_xor_execute();
     log_print(console_log(), LOG_INFO, "selftest", "a log line");

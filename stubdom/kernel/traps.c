@@ -38,8 +38,10 @@ void traps_init(const unsigned long *cr2)
     traps.cr2 = cr2;
     for (unsigned vector = 0; vector < TRAP_VECTORS; vector++) {
         if (trap_entry(vector))
-            table[nr++] = (struct trap_info){ .vector = (uint8_t)vector, .flags = vector == VECTOR_BREAKPOINT ? 3 : 0,
-                                              .cs = FLAT_KERNEL_CS, .address = (uintptr_t)trap_entry(vector) };
+            table[nr++] = (struct trap_info){ .vector = (uint8_t)vector,
+                                              .flags = vector == VECTOR_BREAKPOINT ? 3 : 0,
+                                              .cs = FLAT_KERNEL_CS,
+                                              .address = (uintptr_t)trap_entry(vector) };
     }
     table[nr] = (struct trap_info){ 0 };
     long err = hypercall(__HYPERVISOR_set_trap_table, (uintptr_t)table, 0, 0, 0, 0);
@@ -55,10 +57,22 @@ void traps_expect(jmp_buf *probe)
 static const char *name_of(uint64_t vector)
 {
     static const char *const names[TRAP_VECTORS] = {
-        [0] = "division by zero",    [1] = "debug",           [3] = "breakpoint",          [4] = "overflow",
-        [5] = "bound",               [6] = "invalid opcode",  [7] = "no coprocessor",      [8] = "double fault",
-        [10] = "invalid TSS",        [11] = "no segment",     [12] = "stack segment",      [13] = "general protection",
-        [14] = "page fault",         [16] = "floating point", [17] = "misaligned address", [18] = "machine check",
+        [0] = "division by zero",
+        [1] = "debug",
+        [3] = "breakpoint",
+        [4] = "overflow",
+        [5] = "bound",
+        [6] = "invalid opcode",
+        [7] = "no coprocessor",
+        [8] = "double fault",
+        [10] = "invalid TSS",
+        [11] = "no segment",
+        [12] = "stack segment",
+        [13] = "general protection",
+        [14] = "page fault",
+        [16] = "floating point",
+        [17] = "misaligned address",
+        [18] = "machine check",
         [19] = "SIMD floating point",
     };
     return vector < TRAP_VECTORS && names[vector] ? names[vector] : "exception";
@@ -97,7 +111,9 @@ _Noreturn void trap(const struct trap_frame *frame)
     crash_begin();
     if (frame->vector == VECTOR_PAGE_FAULT)
         console_print("crash: page fault: %s %s at %016" PRIx64 "\n",
-                      frame->error & FAULT_FETCH ? "execution of" : frame->error & FAULT_WRITE ? "write to" : "read of",
+                      frame->error & FAULT_FETCH   ? "execution of"
+                      : frame->error & FAULT_WRITE ? "write to"
+                                                   : "read of",
                       frame->error & FAULT_PRESENT ? "a protected page" : "nothing", address);
     else
         console_print("crash: %s (%u), error code %#" PRIx64 "\n", name_of(frame->vector), (unsigned)frame->vector,

@@ -1,6 +1,6 @@
 /*
- * Exceptions. Each is a mistake of ours, or an attack: a report on the console, then crash(). The self-test alone causes some on
- * purpose. Sources: xen/include/public/arch-x86/{xen.h,xen-x86_64.h} (PV), AMD64 APM vol. 2, 8.9 (PVH).
+ * Exceptions. Each is a mistake of ours, or an attack: a report on the console, then crash(). The self-test alone
+ * causes some on purpose. Sources: xen/include/public/arch-x86/{xen.h,xen-x86_64.h} (PV), AMD64 APM vol. 2, 8.9 (PVH).
  */
 #ifndef THINDM_TRAPS_H
 #define THINDM_TRAPS_H

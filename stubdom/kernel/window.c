@@ -1,10 +1,11 @@
 /*
- * Windows: address space into which frames of others are mapped, see mm.h. Sources: xen/include/public/xen.h (mmu_update and
- * its commands), memory.h (add_to_physmap_batch).
+ * Windows: address space into which frames of others are mapped, see mm.h. Sources: xen/include/public/xen.h
+ * (mmu_update and its commands), memory.h (add_to_physmap_batch).
  */
 #include <errno.h>
 #include <string.h>
 #include <thindm/util.h>
+#include <xen/memory.h>
 
 #include "hypercall.h"
 #include "mm-private.h"
@@ -107,13 +108,63 @@ static void map_pv(uint8_t *at, size_t nr, const xen_pfn_t *frames, domid_t dom,
     }
 }
 
+/* Guest frames of our own above all memory take what is mapped: those with the number of the address. */
+xen_pfn_t window_frame(const void *at)
+{
+    return (uintptr_t)at >> PAGE_SHIFT;
+}
+
+static void place(uint8_t *at, size_t nr, const xen_pfn_t *frames, domid_t dom, int *err)
+{
+    xen_ulong_t from[BATCH];
+    xen_pfn_t to[BATCH];
+    for (size_t done = 0, n; done < nr; done += n) {
+        n = min_u64(nr - done, BATCH);
+        struct xen_add_to_physmap_batch op = {
+            .domid = DOMID_SELF, .space = XENMAPSPACE_gmfn_foreign, .size = (uint16_t)n, .u.foreign_domid = dom
+        };
+        for (size_t i = 0; i < n; i++) {
+            from[i] = frames[done + i];
+            to[i] = window_frame(at + (done + i) * PAGE_BYTES);
+            err[done + i] = -EINVAL; /* of what Xen does not get to */
+        }
+        set_xen_guest_handle(op.idxs, from);
+        set_xen_guest_handle(op.gpfns, to);
+        set_xen_guest_handle(op.errs, err + done);
+        (void)hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, (uintptr_t)&op, 0, 0, 0);
+    }
+}
+
+static void map_pvh(uint8_t *at, size_t nr, const xen_pfn_t *frames, domid_t dom, enum window_kind kind, int *err)
+{
+    if (kind == WINDOW_RESOURCE) /* Xen has put them where the caller said */
+        memset(err, 0, nr * sizeof(*err));
+    else
+        place(at, nr, frames, dom, err);
+    for (size_t i = 0; i < nr; i++) {
+        uint8_t *page = at + i * PAGE_BYTES;
+        uint64_t value = window_frame(page) << PAGE_SHIFT | PAGE_DATA;
+        if (err[i] == 0)
+            mm_write(mm_entry(page, false), &value, 1);
+    }
+}
+
+static void unplace(uint8_t *at, size_t nr)
+{
+    for (size_t i = 0; i < nr; i++) {
+        struct xen_remove_from_physmap op = { .domid = DOMID_SELF, .gpfn = window_frame(at + i * PAGE_BYTES) };
+        (void)hypercall(__HYPERVISOR_memory_op, XENMEM_remove_from_physmap, (uintptr_t)&op, 0, 0, 0);
+    }
+}
+
 int window_map(void *at, size_t nr, const xen_pfn_t *frames, domid_t dom, enum window_kind kind, int *err)
 {
     if (!is_window(at, nr))
         return -EINVAL;
     if (mm_is_pvh())
-        return -ENOSYS;
-    map_pv(at, nr, frames, dom, kind == WINDOW_RESOURCE ? MMU_PT_UPDATE_NO_TRANSLATE : MMU_NORMAL_PT_UPDATE, err);
+        map_pvh(at, nr, frames, dom, kind, err);
+    else
+        map_pv(at, nr, frames, dom, kind == WINDOW_RESOURCE ? MMU_PT_UPDATE_NO_TRANSLATE : MMU_NORMAL_PT_UPDATE, err);
     return 0;
 }
 
@@ -129,4 +180,6 @@ void window_unmap(void *at, size_t nr)
         mm_write(mm_entry(next, false), nothing, n);
     }
     mm_flush(); /* Xen does not, and the address may be used again at once */
+    if (mm_is_pvh())
+        unplace(at, nr);
 }

@@ -203,12 +203,11 @@ long hypercall(unsigned nr, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, 
 {
     machine.calls++;
     switch (nr) {
-    case __HYPERVISOR_mmu_update:
-        return mmu_update((const struct mmu_update *)a, b, (unsigned *)c, (domid_t)d);
+    case __HYPERVISOR_mmu_update: return mmu_update((const struct mmu_update *)a, b, (unsigned *)c, (domid_t)d);
     case __HYPERVISOR_update_va_mapping: return write_entry(find((const void *)a), b);
-    case __HYPERVISOR_mmuext_op:         machine.flushes++; return 0;
-    case __HYPERVISOR_sched_op:          return a == SCHEDOP_poll ? poll((const struct sched_poll *)b) : -ENOSYS;
-    case __HYPERVISOR_event_channel_op:  return channel_op((unsigned)a, (void *)b);
+    case __HYPERVISOR_mmuext_op: machine.flushes++; return 0;
+    case __HYPERVISOR_sched_op: return a == SCHEDOP_poll ? poll((const struct sched_poll *)b) : -ENOSYS;
+    case __HYPERVISOR_event_channel_op: return channel_op((unsigned)a, (void *)b);
     }
     return -ENOSYS;
 }
@@ -257,8 +256,12 @@ void machine_start(size_t nr_pages, size_t nr_mapped)
         machine.frame_to_page[machine.frames[i]] = i;
     }
     size_t next = MACHINE_IMAGE;
-    machine.boot = (struct mm_boot){ .base = machine.memory, .nr_pages = nr_pages, .frames = machine.frames,
-                                     .frame_to_page = machine.frame_to_page, .text_end = 10, .const_end = 20,
+    machine.boot = (struct mm_boot){ .base = machine.memory,
+                                     .nr_pages = nr_pages,
+                                     .frames = machine.frames,
+                                     .frame_to_page = machine.frame_to_page,
+                                     .text_end = 10,
+                                     .const_end = 20,
                                      .guard = 25 };
     machine.boot.root = loader_table(&next);
     for (size_t i = 0; i < nr_mapped; i++)

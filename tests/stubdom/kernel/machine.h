@@ -1,6 +1,6 @@
 /*
- * A Xen for the kernel of the stubdomain in one process: a PV guest's memory with the page tables of its start, which only
- * hypercalls change, as strictly checked as Xen does; event channels; time that passes when the guest sleeps.
+ * A Xen for the kernel of the stubdomain in one process: a PV guest's memory with the page tables of its start, which
+ * only hypercalls change, as strictly checked as Xen does; event channels; time that passes when the guest sleeps.
  */
 #ifndef THINDM_TESTS_STUBDOM_MACHINE_H
 #define THINDM_TESTS_STUBDOM_MACHINE_H
@@ -12,11 +12,11 @@
 #include <xen/xen.h>
 
 enum {
-    MACHINE_PAGES = 2048,                /* 8 MiB of address space, of which a test uses the first so many */
-    MACHINE_FRAMES = 2 * MACHINE_PAGES,  /* of the whole machine; ours are every second one, backwards */
-    MACHINE_TARGET = 7,                  /* the guest that is served: */
-    MACHINE_TARGET_PAGES = 1000,         /* its frames are good but for those that 10 divides */
-    MACHINE_IMAGE = 40,                  /* pages of text, constants and data */
+    MACHINE_PAGES = 2048,               /* 8 MiB of address space, of which a test uses the first so many */
+    MACHINE_FRAMES = 2 * MACHINE_PAGES, /* of the whole machine; ours are every second one, backwards */
+    MACHINE_TARGET = 7,                 /* the guest that is served: */
+    MACHINE_TARGET_PAGES = 1000,        /* its frames are good but for those that 10 divides */
+    MACHINE_IMAGE = 40,                 /* pages of text, constants and data */
     MACHINE_PORTS = 8,
 };
 

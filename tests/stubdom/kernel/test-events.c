@@ -195,6 +195,11 @@ static void ticks_become_nanoseconds(void **state)
     assert_int_equal(clock_ticks_to_ns(&t, 1200), 100);
     assert_int_equal(clock_ticks_to_ns(&t, 900), 25);
     assert_int_equal(clock_ticks_to_ns(&t, 0), 0); /* never below */
+    /* As Xen has it for a guest that it gave a counter of its own. */
+    t = (struct vcpu_time_info){ .tsc_timestamp = UINT64_MAX - 99,
+                                 .system_time = 50,
+                                 .tsc_to_system_mul = UINT32_C(1) << 31 };
+    assert_int_equal(clock_ticks_to_ns(&t, 100), 150);
     /* A day at 4 GHz: the product has more than 64 bits. */
     t = (struct vcpu_time_info){ .tsc_to_system_mul = UINT32_C(1) << 30 };
     assert_int_equal(clock_ticks_to_ns(&t, UINT64_C(86400) * 4 * NS_PER_S), 86400 * NS_PER_S);

@@ -1,4 +1,5 @@
-/* Page tables, pages, the C library's heap and windows, on the machine of machine.c, which aborts on what Xen refuses. */
+/* Page tables, pages, the C library's heap and windows, on the machine of machine.c, which aborts on what Xen refuses.
+ */
 #include "../../../stubdom/kernel/heap.h"
 #include "../../../stubdom/kernel/mm.h"
 #include "machine.h"

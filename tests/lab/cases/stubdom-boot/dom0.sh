@@ -1,0 +1,44 @@
+# The stubdomain's kernel without a guest to serve: Dom0 starts it as PV and PVH guests of its own, which test themselves, as
+# only real Xen can show it, or crash on purpose.
+
+# boot NAME COMMAND-LINE LINE...: the guest ends by itself; what it printed is in $console.
+boot() {
+    local name=$1
+    console=/var/log/xen/console/guest-$name.log
+    {
+        printf '%s\n' "name=\"$name\"" 'kernel="/lab/stubdom"' "extra=\"$2\"" vcpus=1 \
+            'on_poweroff="destroy"' 'on_crash="destroy"'
+        shift 2
+        printf '%s\n' "$@"
+    } >"/run/lab/$name.cfg"
+    check "$name-created" xl -vvv create "/run/lab/$name.cfg" || return
+    wait_until 120 not xl domid "$name" || {
+        fail "$name-ends" "$(tail -n 1 "$console")"
+        xl destroy "$name"
+    }
+}
+printed() { tr -d '\r' <"$console" | grep -q "$1"; }
+
+# self_test NAME LINE...: each check of the guest's is one of this case's.
+self_test() {
+    local name=$1 check result detail
+    shift
+    boot "$name" selftest "$@"
+    tr -d '\r' <"$console" | while read -r first check result detail; do
+        [ "$first" != SELFTEST ] || [ "$check" = done, ] || say "CHECK $name-$check $result $detail"
+    done
+    check "$name-complete" printed '^SELFTEST done, 0 failures'
+    figure "$name-first_line" "$(tr -d '\r' <"$console" | sed -n 's/.* \([0-9]*\) us after the first instruction$/\1/p')" us
+}
+
+self_test pv memory=8
+self_test pv-smallest memory=4
+self_test pv-large memory=512
+self_test pv-ramdisk memory=8 'ramdisk="/lab/tiny.img"'
+self_test pvh memory=8 'type="pvh"'
+
+# An exception: a report, and the end as a crash, which is what Xen tells the toolstack.
+boot crash "selftest crash" memory=8
+check crash-report printed '^crash: page fault: write to nothing at 0000000000000010'
+check crash-backtrace [ "$(tr -d '\r' <"$console" | grep -c '^  0000000000[0-9a-f]\{6\}$')" -ge 3 ]
+cp /var/log/xen/console/guest-*.log /run/lab/
