@@ -21,21 +21,21 @@ void blkback_init(struct blkback *b)
     b->fail_op = -1;
     for (size_t i = 0; i < sizeof(b->disk); i++)
         b->disk[i] = (uint8_t)(i * 7 + i / 4096);
-    fake_set(BLKBACK_FRONT "/backend", BLKBACK_DIR);
-    fake_set(BLKBACK_FRONT "/backend-id", "0");
-    fake_set(BLKBACK_FRONT "/state", "1");
-    fake_set(BLKBACK_DIR "/max-ring-page-order", "4");
-    fake_set(BLKBACK_DIR "/feature-flush-cache", "1");
-    fake_set(BLKBACK_DIR "/feature-barrier", "1");
-    fake_set(BLKBACK_DIR "/feature-discard", "1");
-    fake_set(BLKBACK_DIR "/feature-persistent", "1");
-    fake_set(BLKBACK_DIR "/feature-max-indirect-segments", "256");
-    fake_set_number(BLKBACK_DIR "/sectors", BLKBACK_BYTES / 512);
-    fake_set(BLKBACK_DIR "/sector-size", "512");
-    fake_set(BLKBACK_DIR "/info", "0");
-    fake_set(BLKBACK_DIR "/state", "2");
-    fake.back = blkback_work;
-    fake.back_opaque = b;
+    fakexen_set(BLKBACK_FRONT "/backend", BLKBACK_DIR);
+    fakexen_set(BLKBACK_FRONT "/backend-id", "0");
+    fakexen_set(BLKBACK_FRONT "/state", "1");
+    fakexen_set(BLKBACK_DIR "/max-ring-page-order", "4");
+    fakexen_set(BLKBACK_DIR "/feature-flush-cache", "1");
+    fakexen_set(BLKBACK_DIR "/feature-barrier", "1");
+    fakexen_set(BLKBACK_DIR "/feature-discard", "1");
+    fakexen_set(BLKBACK_DIR "/feature-persistent", "1");
+    fakexen_set(BLKBACK_DIR "/feature-max-indirect-segments", "256");
+    fakexen_set_number(BLKBACK_DIR "/sectors", BLKBACK_BYTES / 512);
+    fakexen_set(BLKBACK_DIR "/sector-size", "512");
+    fakexen_set(BLKBACK_DIR "/info", "0");
+    fakexen_set(BLKBACK_DIR "/state", "2");
+    fakexen.back = blkback_work;
+    fakexen.back_opaque = b;
 }
 
 static uint8_t *at(const struct blkback *b, size_t offset)
@@ -91,14 +91,14 @@ void blkback_show(struct blkback *b)
     if (b->rsp_prod - event >= b->rsp_prod - old)
         return;
     b->events++;
-    fake_raise(b->port);
+    fakexen_raise(b->port);
 }
 
 /* One segment's data, between disk and page. False: there is no such page, or it is not of this disk. */
 static bool transfer(struct blkback *b, uint8_t op, uint64_t sector, const struct blkif_request_segment *s)
 {
     size_t len = (size_t)(s->last_sect - s->first_sect + 1) * 512;
-    uint8_t *page = fake_map(s->gref, !b->unmaps);
+    uint8_t *page = fakexen_map(s->gref, !b->unmaps);
     must(page && s->gref < sizeof(b->mapped), "a segment's page is not granted");
     must(s->last_sect < 8 && s->first_sect <= s->last_sect, "a segment leaves its page");
     must(sector * 512 <= sizeof(b->disk) && len <= sizeof(b->disk) - sector * 512, "a segment leaves the disk");
@@ -151,7 +151,7 @@ static void understand(struct blkback *b, const uint8_t *entry, struct blkback_r
         req->sector = indirect.sector_number;
         req->nr_segments = indirect.nr_segments;
         must(req->nr_segments > 0 && req->nr_segments <= BLKBACK_MAX_SEGMENTS, "a number of indirect segments");
-        const uint8_t *page = fake_map(indirect.indirect_grefs[0], !b->unmaps);
+        const uint8_t *page = fakexen_map(indirect.indirect_grefs[0], !b->unmaps);
         must(page, "a page of segments is not granted");
         b->mapped[indirect.indirect_grefs[0]] = !b->unmaps;
         segments(b, req, (const void *)page);
@@ -186,36 +186,36 @@ void blkback_serve(struct blkback *b)
 
 static bool refuse(void)
 {
-    fake_set(BLKBACK_DIR "/state", "6");
+    fakexen_set(BLKBACK_DIR "/state", "6");
     return true;
 }
 
 /* Nodes that aren't there are what xenstore refused the front end; it is not to be connected then. */
 static bool connect(struct blkback *b)
 {
-    const char *protocol = fake_get(BLKBACK_FRONT "/protocol");
+    const char *protocol = fakexen_get(BLKBACK_FRONT "/protocol");
     char name[64];
-    if (!protocol || !fake_get(BLKBACK_FRONT "/event-channel"))
+    if (!protocol || !fakexen_get(BLKBACK_FRONT "/event-channel"))
         return refuse();
     must(strcmp(protocol, "x86_64-abi") == 0, "another protocol");
-    b->order = (unsigned)fake_get_number(BLKBACK_FRONT "/ring-page-order");
-    b->port = (evtchn_port_t)fake_get_number(BLKBACK_FRONT "/event-channel");
+    b->order = (unsigned)fakexen_get_number(BLKBACK_FRONT "/ring-page-order");
+    b->port = (evtchn_port_t)fakexen_get_number(BLKBACK_FRONT "/event-channel");
     must(b->order <= 1, "a ring that is too large");
     for (unsigned i = 0; i < 1u << b->order; i++) {
         (void)snprintf(name, sizeof(name), b->order > 0 ? BLKBACK_FRONT "/ring-ref%u" : BLKBACK_FRONT "/ring-ref", i);
-        if (!fake_get(name))
+        if (!fakexen_get(name))
             return refuse();
-        b->refs[i] = (uint32_t)fake_get_number(name);
-        b->pages[i] = fake_map(b->refs[i], false);
+        b->refs[i] = (uint32_t)fakexen_get_number(name);
+        b->pages[i] = fakexen_map(b->refs[i], false);
         must(b->pages[i], "the ring is not granted");
     }
-    must(fake.ports[b->port].used && fake.ports[b->port].remote == 0, "the channel is not for us");
+    must(fakexen.ports[b->port].used && fakexen.ports[b->port].remote == 0, "the channel is not for us");
     for (unsigned i = 0; i < 1u << b->order; i++)
-        fake_map(b->refs[i], true);
+        fakexen_map(b->refs[i], true);
     b->connected = true;
     b->req_cons = b->rsp_prod = 0;
     blkback_set_index(b, BLKBACK_REQ_EVENT, 1);
-    fake_set(BLKBACK_DIR "/state", "4");
+    fakexen_set(BLKBACK_DIR "/state", "4");
     return true;
 }
 
@@ -223,30 +223,30 @@ static bool disconnect(struct blkback *b)
 {
     for (grant_ref_t ref = 0; ref < sizeof(b->mapped); ref++) {
         if (b->mapped[ref])
-            fake_unmap(ref);
+            fakexen_unmap(ref);
         b->mapped[ref] = false;
     }
     for (unsigned i = 0; b->connected && i < 1u << b->order; i++)
-        fake_unmap(b->refs[i]);
+        fakexen_unmap(b->refs[i]);
     b->connected = false;
-    fake_set(BLKBACK_DIR "/state", "6");
+    fakexen_set(BLKBACK_DIR "/state", "6");
     return true;
 }
 
 bool blkback_work(void *opaque)
 {
     struct blkback *b = opaque;
-    uint64_t front = fake_get_number(BLKBACK_FRONT "/state"), back = fake_get_number(BLKBACK_DIR "/state");
+    uint64_t front = fakexen_get_number(BLKBACK_FRONT "/state"), back = fakexen_get_number(BLKBACK_DIR "/state");
     if (b->stuck)
         return false;
     if (front == INITIALISED && back == 2)
         return connect(b);
     if ((front == CLOSING || front == CLOSED) && back <= CLOSING && !b->stays)
         return disconnect(b);
-    if (!b->connected || b->hold || fake.ports[b->port].notified == 0 ||
+    if (!b->connected || b->hold || fakexen.ports[b->port].notified == 0 ||
         blkback_index(b, BLKBACK_REQ_PROD) == b->req_cons)
         return false;
-    fake.ports[b->port].notified = 0;
+    fakexen.ports[b->port].notified = 0;
     blkback_serve(b);
     return true;
 }

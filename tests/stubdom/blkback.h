@@ -48,7 +48,7 @@ struct blkback {
 
 /* The nodes of a back end that has all features, before the front end comes. */
 void blkback_init(struct blkback *b);
-/* For fake.back. */
+/* For fakexen.back. */
 bool blkback_work(void *opaque);
 /* An index of the ring: BLKBACK_RSP_PROD ... */
 enum { BLKBACK_REQ_PROD = 0, BLKBACK_REQ_EVENT = 4, BLKBACK_RSP_PROD = 8, BLKBACK_RSP_EVENT = 12 };

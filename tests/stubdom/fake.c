@@ -27,7 +27,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(at, len)
 #endif
 
-struct fake fake;
+struct fakexen fakexen;
 
 static _Alignas(4096) uint8_t memory[FAKE_PAGES][PAGE_BYTES];
 
@@ -46,16 +46,16 @@ enum { ALLOCATED = 1, GUARD };
 
 void *page_alloc(size_t nr)
 {
-    if (nr > fake.page_limit)
+    if (nr > fakexen.page_limit)
         return NULL;
     for (size_t first = 0, n = 0; first + nr < FAKE_PAGES; first += n + 1) {
-        for (n = 0; n <= nr && !fake.page_used[first + n]; n++)
+        for (n = 0; n <= nr && !fakexen.page_used[first + n]; n++)
             continue;
         if (n <= nr)
             continue;
-        memset(fake.page_used + first, ALLOCATED, nr);
-        fake.page_used[first + nr] = GUARD;
-        fake.page_limit -= nr;
+        memset(fakexen.page_used + first, ALLOCATED, nr);
+        fakexen.page_used[first + nr] = GUARD;
+        fakexen.page_limit -= nr;
         ASAN_UNPOISON_MEMORY_REGION(memory[first], nr * PAGE_BYTES);
         return memset(memory[first], 0, nr * PAGE_BYTES);
     }
@@ -66,58 +66,58 @@ void page_free(void *pages, size_t nr)
 {
     size_t first = (size_t)((uint8_t *)pages - memory[0]) / PAGE_BYTES;
     for (size_t i = 0; i < nr; i++) {
-        must(fake.page_used[first + i] == ALLOCATED, "a page is freed that isn't allocated");
-        fake.page_used[first + i] = 0;
-        for (unsigned frame = 0; frame < fake.table_frames; frame++) {
-            for (unsigned e = 0; fake.table[frame] && e < PAGE_BYTES / sizeof(struct grant_entry_v1); e++) {
-                const struct grant_entry_v1 *entry = &fake.table[frame][e];
+        must(fakexen.page_used[first + i] == ALLOCATED, "a page is freed that isn't allocated");
+        fakexen.page_used[first + i] = 0;
+        for (unsigned frame = 0; frame < fakexen.table_frames; frame++) {
+            for (unsigned e = 0; fakexen.table[frame] && e < PAGE_BYTES / sizeof(struct grant_entry_v1); e++) {
+                const struct grant_entry_v1 *entry = &fakexen.table[frame][e];
                 must(!entry->flags || entry->frame != FAKE_FIRST_FRAME + first + i, "a page is freed that is granted");
             }
         }
     }
-    must(fake.page_used[first + nr] == GUARD, "pages are freed in parts");
-    fake.page_used[first + nr] = 0;
-    fake.page_limit += nr;
+    must(fakexen.page_used[first + nr] == GUARD, "pages are freed in parts");
+    fakexen.page_used[first + nr] = 0;
+    fakexen.page_limit += nr;
     ASAN_POISON_MEMORY_REGION(pages, nr * PAGE_BYTES);
 }
 
 xen_pfn_t page_frame(const void *page)
 {
-    return fake.frame_offset + FAKE_FIRST_FRAME + (xen_pfn_t)((const uint8_t *)page - memory[0]) / PAGE_BYTES;
+    return fakexen.frame_offset + FAKE_FIRST_FRAME + (xen_pfn_t)((const uint8_t *)page - memory[0]) / PAGE_BYTES;
 }
 
 size_t pages_free(void)
 {
-    return fake.page_limit;
+    return fakexen.page_limit;
 }
 
-size_t fake_pages_used(void)
+size_t fakexen_pages_used(void)
 {
     size_t n = 0;
     for (size_t i = 0; i < FAKE_PAGES; i++)
-        n += fake.page_used[i] == ALLOCATED;
+        n += fakexen.page_used[i] == ALLOCATED;
     return n;
 }
 
 /* Windows are only for frames of the grant table here, one after the other. */
 void *window_alloc(size_t nr)
 {
-    must(nr == 1 && fake.windows < fake.table_frames, "a window for nothing");
-    return fake.table[fake.windows++];
+    must(nr == 1 && fakexen.windows < fakexen.table_frames, "a window for nothing");
+    return fakexen.table[fakexen.windows++];
 }
 
 void window_free(void *at, size_t nr)
 {
-    must(fake.windows > 0 && at == fake.table[fake.windows - 1], "a window is freed that isn't the last");
-    fake.windows--;
+    must(fakexen.windows > 0 && at == fakexen.table[fakexen.windows - 1], "a window is freed that isn't the last");
+    fakexen.windows--;
 }
 
 int window_map(void *at, size_t nr, const xen_pfn_t *frames, domid_t dom, enum window_kind kind, int *err)
 {
     must(nr == 1 && frames[0] == (uintptr_t)at >> PAGE_SHIFT, "a window shows another frame");
     must(dom == DOMID_SELF && kind == WINDOW_RESOURCE, "a window on another domain");
-    *err = fake.fail_map;
-    fake.fail_map = 0;
+    *err = fakexen.fail_map;
+    fakexen.fail_map = 0;
     return 0;
 }
 
@@ -127,7 +127,7 @@ static struct boot_info info;
 
 const struct boot_info *boot_info(void)
 {
-    info.pvh = fake.pvh;
+    info.pvh = fakexen.pvh;
     return &info;
 }
 
@@ -136,37 +136,37 @@ static long grant_table_op(unsigned op, void *arg)
     if (op == GNTTABOP_query_size) {
         struct gnttab_query_size *size = arg;
         size->nr_frames = 1;
-        size->max_nr_frames = fake.max_frames;
+        size->max_nr_frames = fakexen.max_frames;
         size->status = GNTST_okay;
         return 0;
     }
-    must(op == GNTTABOP_setup_table && !fake.pvh, "an operation of the grant table");
+    must(op == GNTTABOP_setup_table && !fakexen.pvh, "an operation of the grant table");
     struct gnttab_setup_table *setup = arg;
-    must(setup->nr_frames <= fake.max_frames, "more frames of the grant table than there are");
+    must(setup->nr_frames <= fakexen.max_frames, "more frames of the grant table than there are");
     xen_pfn_t *list;
     memcpy(&list, &setup->frame_list, sizeof(list));
-    for (; fake.table_frames < setup->nr_frames; fake.table_frames++) {
-        fake.table[fake.table_frames] = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
-        memset(fake.table[fake.table_frames], 0, PAGE_BYTES);
+    for (; fakexen.table_frames < setup->nr_frames; fakexen.table_frames++) {
+        fakexen.table[fakexen.table_frames] = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+        memset(fakexen.table[fakexen.table_frames], 0, PAGE_BYTES);
     }
     for (unsigned i = 0; i < setup->nr_frames; i++)
-        list[i] = (uintptr_t)fake.table[i] >> PAGE_SHIFT;
+        list[i] = (uintptr_t)fakexen.table[i] >> PAGE_SHIFT;
     setup->status = GNTST_okay;
     return 0;
 }
 
 static long add_to_physmap(const struct xen_add_to_physmap *add)
 {
-    must(fake.pvh && add->space == XENMAPSPACE_grant_table && add->idx == fake.table_frames,
+    must(fakexen.pvh && add->space == XENMAPSPACE_grant_table && add->idx == fakexen.table_frames,
          "what is added to the map");
-    fake.table[fake.table_frames++] = (void *)memory[add->gpfn - FAKE_FIRST_FRAME];
+    fakexen.table[fakexen.table_frames++] = (void *)memory[add->gpfn - FAKE_FIRST_FRAME];
     return 0;
 }
 
 long hypercall(unsigned nr, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e)
 {
-    long err = fake.fail_setup;
-    fake.fail_setup = 0;
+    long err = fakexen.fail_setup;
+    fakexen.fail_setup = 0;
     if (err)
         return err;
     if (nr == __HYPERVISOR_memory_op && a == XENMEM_add_to_physmap)
@@ -175,12 +175,12 @@ long hypercall(unsigned nr, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, 
     return grant_table_op((unsigned)a, (void *)b);
 }
 
-uint8_t *fake_map(grant_ref_t ref, bool mapped)
+uint8_t *fakexen_map(grant_ref_t ref, bool mapped)
 {
     unsigned per_frame = PAGE_BYTES / sizeof(struct grant_entry_v1);
-    if (ref / per_frame >= fake.table_frames)
+    if (ref / per_frame >= fakexen.table_frames)
         return NULL;
-    struct grant_entry_v1 *entry = &fake.table[ref / per_frame][ref % per_frame];
+    struct grant_entry_v1 *entry = &fakexen.table[ref / per_frame][ref % per_frame];
     if ((entry->flags & GTF_type_mask) != GTF_permit_access || entry->domid != FAKE_BACK_DOMID)
         return NULL;
     if (entry->frame < FAKE_FIRST_FRAME || entry->frame >= FAKE_FIRST_FRAME + FAKE_PAGES)
@@ -190,44 +190,44 @@ uint8_t *fake_map(grant_ref_t ref, bool mapped)
     return memory[entry->frame - FAKE_FIRST_FRAME];
 }
 
-void fake_unmap(grant_ref_t ref)
+void fakexen_unmap(grant_ref_t ref)
 {
     unsigned per_frame = PAGE_BYTES / sizeof(struct grant_entry_v1);
-    fake.table[ref / per_frame][ref % per_frame].flags &= (uint16_t) ~(GTF_reading | GTF_writing);
+    fakexen.table[ref / per_frame][ref % per_frame].flags &= (uint16_t) ~(GTF_reading | GTF_writing);
 }
 
 /* --- Time and events --- */
 
 uint64_t clock_now_ns(void)
 {
-    return fake.now_ns;
+    return fakexen.now_ns;
 }
 
 int events_listen(evtchn_port_t port, event_fn *fn, void *opaque)
 {
     must(port < EVENTS_MAX_PORTS, "a channel that can't be");
-    if (fake.ports[port].fn)
+    if (fakexen.ports[port].fn)
         return -EBUSY;
-    fake.ports[port].fn = fn;
-    fake.ports[port].opaque = opaque;
+    fakexen.ports[port].fn = fn;
+    fakexen.ports[port].opaque = opaque;
     return 0;
 }
 
 void events_forget(evtchn_port_t port)
 {
-    fake.ports[port].fn = NULL;
+    fakexen.ports[port].fn = NULL;
 }
 
 int events_alloc_unbound(domid_t remote, evtchn_port_t *port)
 {
-    int err = fake.fail_alloc_port;
-    fake.fail_alloc_port = 0;
+    int err = fakexen.fail_alloc_port;
+    fakexen.fail_alloc_port = 0;
     if (err)
         return err;
     for (evtchn_port_t i = FAKE_STORE_PORT + 1; i < EVENTS_MAX_PORTS; i++) {
-        if (fake.ports[i].used)
+        if (fakexen.ports[i].used)
             continue;
-        fake.ports[i] = (struct fake_port){ .used = true, .remote = remote };
+        fakexen.ports[i] = (struct fakexen_port){ .used = true, .remote = remote };
         *port = i;
         return 0;
     }
@@ -236,30 +236,30 @@ int events_alloc_unbound(domid_t remote, evtchn_port_t *port)
 
 int events_notify(evtchn_port_t port)
 {
-    must(fake.ports[port].used, "an event of a channel that isn't there");
-    fake.ports[port].notified++;
-    if (fake.notified)
-        fake.notified(fake.back_opaque, port);
+    must(fakexen.ports[port].used, "an event of a channel that isn't there");
+    fakexen.ports[port].notified++;
+    if (fakexen.notified)
+        fakexen.notified(fakexen.back_opaque, port);
     return 0;
 }
 
 void events_close(evtchn_port_t port)
 {
-    must(fake.ports[port].used, "a channel is closed that isn't there");
-    fake.ports[port] = (struct fake_port){ 0 };
+    must(fakexen.ports[port].used, "a channel is closed that isn't there");
+    fakexen.ports[port] = (struct fakexen_port){ 0 };
 }
 
 bool events_take(evtchn_port_t port)
 {
-    bool was = fake.ports[port].pending;
-    fake.ports[port].pending = false;
+    bool was = fakexen.ports[port].pending;
+    fakexen.ports[port].pending = false;
     return was;
 }
 
-void fake_raise(evtchn_port_t port)
+void fakexen_raise(evtchn_port_t port)
 {
-    if (port < EVENTS_MAX_PORTS && fake.ports[port].used)
-        fake.ports[port].pending = true;
+    if (port < EVENTS_MAX_PORTS && fakexen.ports[port].used)
+        fakexen.ports[port].pending = true;
 }
 
 static bool daemon_works(void);
@@ -267,10 +267,10 @@ static bool daemon_works(void);
 static bool work(void)
 {
     bool some = daemon_works();
-    return (fake.back && fake.back(fake.back_opaque)) || some;
+    return (fakexen.back && fakexen.back(fakexen.back_opaque)) || some;
 }
 
-void fake_work(void)
+void fakexen_work(void)
 {
     for (unsigned i = 0; work(); i++)
         must(i < 100000, "the other ends work without end");
@@ -278,15 +278,15 @@ void fake_work(void)
 
 int events_wait_port(evtchn_port_t port, uint64_t deadline_ns)
 {
-    for (unsigned i = 0; !fake.ports[port].pending; i++) {
+    for (unsigned i = 0; !fakexen.ports[port].pending; i++) {
         if (work() && i < 10000)
             continue;
-        if (fake.ports[port].pending)
+        if (fakexen.ports[port].pending)
             break;
-        fake.now_ns = fake.now_ns > deadline_ns ? fake.now_ns : deadline_ns;
+        fakexen.now_ns = fakexen.now_ns > deadline_ns ? fakexen.now_ns : deadline_ns;
         return -ETIMEDOUT;
     }
-    fake.now_ns += 1000;
+    fakexen.now_ns += 1000;
     return 0;
 }
 
@@ -294,10 +294,10 @@ static bool serve_events(void)
 {
     bool some = false;
     for (evtchn_port_t i = 0; i < EVENTS_MAX_PORTS; i++) {
-        if (!fake.ports[i].pending || !fake.ports[i].fn)
+        if (!fakexen.ports[i].pending || !fakexen.ports[i].fn)
             continue;
-        fake.ports[i].pending = false;
-        fake.ports[i].fn(fake.ports[i].opaque, i);
+        fakexen.ports[i].pending = false;
+        fakexen.ports[i].fn(fakexen.ports[i].opaque, i);
         some = true;
     }
     return some;
@@ -305,14 +305,14 @@ static bool serve_events(void)
 
 static uint64_t loop_time(void *opaque)
 {
-    return fake.now_ns;
+    return fakexen.now_ns;
 }
 
 static int loop_wait(void *opaque, int64_t timeout_ns)
 {
     bool some = work();
     if (!serve_events() && !some && timeout_ns > 0)
-        fake.now_ns += (uint64_t)timeout_ns;
+        fakexen.now_ns += (uint64_t)timeout_ns;
     return 0;
 }
 
@@ -321,20 +321,20 @@ static const struct loop_host loop_host = { .now_ns = loop_time, .wait = loop_wa
 static bool something_pends(void)
 {
     for (evtchn_port_t i = 0; i < EVENTS_MAX_PORTS; i++) {
-        if (fake.ports[i].pending && fake.ports[i].fn)
+        if (fakexen.ports[i].pending && fakexen.ports[i].fn)
             return true;
     }
     return false;
 }
 
-void fake_settle(void)
+void fakexen_settle(void)
 {
     unsigned idle = 0;
     for (unsigned i = 0; idle < 2; i++) {
         must(i < 100000, "tasks or events without end");
         bool some = work();
-        idle = some || fake.loop.tasks || something_pends() ? 0 : idle + 1;
-        must(loop_step(&fake.loop, 0) == 0, "the loop fails");
+        idle = some || fakexen.loop.tasks || something_pends() ? 0 : idle + 1;
+        must(loop_step(&fakexen.loop, 0) == 0, "the loop fails");
     }
 }
 
@@ -342,12 +342,12 @@ void fake_settle(void)
 
 static void say(const char *line)
 {
-    size_t len = strlen(fake.text), n = strlen(line);
-    fake.lines++;
-    if (n + 2 > sizeof(fake.text) - len)
+    size_t len = strlen(fakexen.text), n = strlen(line);
+    fakexen.lines++;
+    if (n + 2 > sizeof(fakexen.text) - len)
         return;
-    memcpy(fake.text + len, line, n);
-    memcpy(fake.text + len + n, "\n", 2);
+    memcpy(fakexen.text + len, line, n);
+    memcpy(fakexen.text + len + n, "\n", 2);
 }
 
 static void log_line(struct log *log, enum log_level level, const char *line)
@@ -358,7 +358,7 @@ static void log_line(struct log *log, enum log_level level, const char *line)
 
 static uint64_t log_now(struct log *log)
 {
-    return fake.now_ns;
+    return fakexen.now_ns;
 }
 
 void console_print(const char *format, ...)
@@ -371,10 +371,10 @@ void console_print(const char *format, ...)
     say(line);
 }
 
-bool fake_said(const char *text)
+bool fakexen_said(const char *text)
 {
-    bool found = strstr(fake.text, text) != NULL;
-    fake.text[0] = '\0';
+    bool found = strstr(fakexen.text, text) != NULL;
+    fakexen.text[0] = '\0';
     return found;
 }
 
@@ -385,20 +385,20 @@ static void absolute(char *out, size_t size, const char *path)
     (void)snprintf(out, size, "%s%s", path[0] == '/' || path[0] == '@' ? "" : FAKE_HOME, path);
 }
 
-static struct fake_node *find(const char *path)
+static struct fakexen_node *find(const char *path)
 {
-    char full[sizeof(fake.store.nodes[0].path)];
+    char full[sizeof(fakexen.store.nodes[0].path)];
     absolute(full, sizeof(full), path);
     for (size_t i = 0; i < FAKE_NODES; i++) {
-        if (fake.store.nodes[i].used && strcmp(fake.store.nodes[i].path, full) == 0)
-            return &fake.store.nodes[i];
+        if (fakexen.store.nodes[i].used && strcmp(fakexen.store.nodes[i].path, full) == 0)
+            return &fakexen.store.nodes[i];
     }
     return NULL;
 }
 
-void fake_store_send(uint32_t type, uint32_t req_id, const void *payload, uint32_t len)
+void fakexen_store_send(uint32_t type, uint32_t req_id, const void *payload, uint32_t len)
 {
-    struct fake_store *s = &fake.store;
+    struct fakexen_store *s = &fakexen.store;
     struct xsd_sockmsg header = { .type = type, .req_id = req_id, .len = len };
     must(s->out_len + sizeof(header) + len <= sizeof(s->out), "too much to send");
     memcpy(s->out + s->out_len, &header, sizeof(header));
@@ -408,19 +408,19 @@ void fake_store_send(uint32_t type, uint32_t req_id, const void *payload, uint32
 }
 
 /* In the words in which the watch was asked for, as the daemon does. */
-static void send_event(const struct fake_watch *w, const char *path)
+static void send_event(const struct fakexen_watch *w, const char *path)
 {
     char payload[300];
     int n = snprintf(payload, sizeof(payload), "%s%s%c%s", w->given, path + strlen(w->path), 0, w->token);
-    fake_store_send(XS_WATCH_EVENT, 0, payload, (uint32_t)n + 1);
+    fakexen_store_send(XS_WATCH_EVENT, 0, payload, (uint32_t)n + 1);
 }
 
-void fake_store_fire(const char *path)
+void fakexen_store_fire(const char *path)
 {
     char full[128];
     absolute(full, sizeof(full), path);
     for (size_t i = 0; i < FAKE_WATCHES; i++) {
-        const struct fake_watch *w = &fake.store.watches[i];
+        const struct fakexen_watch *w = &fakexen.store.watches[i];
         size_t n = strlen(w->path);
         if (w->used && strncmp(full, w->path, n) == 0 && (full[n] == '\0' || full[n] == '/'))
             send_event(w, full);
@@ -429,11 +429,11 @@ void fake_store_fire(const char *path)
 
 static void set(const char *path, const char *value, size_t len)
 {
-    struct fake_node *node = find(path);
+    struct fakexen_node *node = find(path);
     for (size_t i = 0; !node && i < FAKE_NODES; i++) {
-        if (fake.store.nodes[i].used)
+        if (fakexen.store.nodes[i].used)
             continue;
-        node = &fake.store.nodes[i];
+        node = &fakexen.store.nodes[i];
         absolute(node->path, sizeof(node->path), path);
     }
     must(node && len < sizeof(node->value), "no room for a node");
@@ -443,46 +443,46 @@ static void set(const char *path, const char *value, size_t len)
         node->value[len] = '\0';
         node->len = len;
     }
-    fake_store_fire(path);
+    fakexen_store_fire(path);
 }
 
-void fake_set(const char *path, const char *value)
+void fakexen_set(const char *path, const char *value)
 {
     set(path, value, value ? strlen(value) : 0);
 }
 
-void fake_set_number(const char *path, uint64_t value)
+void fakexen_set_number(const char *path, uint64_t value)
 {
     char text[24];
     (void)snprintf(text, sizeof(text), "%" PRIu64, value);
-    fake_set(path, text);
+    fakexen_set(path, text);
 }
 
-const char *fake_get(const char *path)
+const char *fakexen_get(const char *path)
 {
-    const struct fake_node *node = find(path);
+    const struct fakexen_node *node = find(path);
     return node ? node->value : NULL;
 }
 
-uint64_t fake_get_number(const char *path)
+uint64_t fakexen_get_number(const char *path)
 {
-    const char *text = fake_get(path);
+    const char *text = fakexen_get(path);
     return text ? strtoull(text, NULL, 10) : 0;
 }
 
 static void answer(const struct xsd_sockmsg *h, const void *payload, size_t len)
 {
-    struct fake_store *s = &fake.store;
+    struct fakexen_store *s = &fakexen.store;
     uint32_t type = s->answer_type ? s->answer_type : h->type;
     s->answer_type = 0;
     if (!s->mute)
-        fake_store_send(type, h->req_id, payload, (uint32_t)len);
+        fakexen_store_send(type, h->req_id, payload, (uint32_t)len);
 }
 
 static void refuse(const struct xsd_sockmsg *h, const char *error)
 {
-    fake.store.error = NULL;
-    fake.store.answer_type = XS_ERROR;
+    fakexen.store.error = NULL;
+    fakexen.store.answer_type = XS_ERROR;
     answer(h, error, strlen(error) + 1);
 }
 
@@ -493,7 +493,7 @@ static void list(const struct xsd_sockmsg *h, const char *path)
     absolute(full, sizeof(full), path);
     size_t n = strlen(full);
     for (size_t i = 0; i < FAKE_NODES; i++) {
-        const struct fake_node *node = &fake.store.nodes[i];
+        const struct fakexen_node *node = &fakexen.store.nodes[i];
         if (!node->used || strncmp(node->path, full, n) != 0 || node->path[n] != '/' || strchr(node->path + n + 1, '/'))
             continue;
         size_t len = strlen(node->path + n + 1) + 1;
@@ -505,9 +505,9 @@ static void list(const struct xsd_sockmsg *h, const char *path)
 
 static void watch(const struct xsd_sockmsg *h, const char *path, const char *token)
 {
-    struct fake_store *s = &fake.store;
+    struct fakexen_store *s = &fakexen.store;
     for (size_t i = 0; i < FAKE_WATCHES; i++) {
-        struct fake_watch *w = &s->watches[i];
+        struct fakexen_watch *w = &s->watches[i];
         if (w->used)
             continue;
         w->used = true;
@@ -527,7 +527,7 @@ static void watch(const struct xsd_sockmsg *h, const char *path, const char *tok
 static void unwatch(const struct xsd_sockmsg *h, const char *token)
 {
     for (size_t i = 0; i < FAKE_WATCHES; i++) {
-        struct fake_watch *w = &fake.store.watches[i];
+        struct fakexen_watch *w = &fakexen.store.watches[i];
         if (!w->used || strcmp(w->token, token) != 0)
             continue;
         w->used = false;
@@ -539,7 +539,7 @@ static void unwatch(const struct xsd_sockmsg *h, const char *token)
 
 static void transaction_end(const struct xsd_sockmsg *h, const char *how)
 {
-    struct fake_store *s = &fake.store;
+    struct fakexen_store *s = &fakexen.store;
     s->last_end = how[0];
     if (s->conflict && how[0] == 'T')
         refuse(h, "EAGAIN");
@@ -550,9 +550,9 @@ static void transaction_end(const struct xsd_sockmsg *h, const char *how)
 
 static void request(const struct xsd_sockmsg *h, const char *payload)
 {
-    struct fake_store *s = &fake.store;
+    struct fakexen_store *s = &fakexen.store;
     const char *second = payload + strlen(payload) + 1;
-    const struct fake_node *node = find(payload);
+    const struct fakexen_node *node = find(payload);
     s->requests++;
     s->last_tx = h->tx_id;
     if (s->error && s->error_after-- == 0) {
@@ -591,7 +591,7 @@ static void request(const struct xsd_sockmsg *h, const char *payload)
 /* Bytes from the ring of requests, or into that of answers. */
 static size_t shovel(bool in, uint8_t *at, size_t room)
 {
-    struct fake_store *s = &fake.store;
+    struct fakexen_store *s = &fakexen.store;
     struct xenstore_domain_interface *ring = s->ring;
     size_t n = 0, limit = s->chunk && s->chunk < room ? s->chunk : room;
     while (n < limit &&
@@ -606,7 +606,7 @@ static size_t shovel(bool in, uint8_t *at, size_t room)
 
 static bool daemon_works(void)
 {
-    struct fake_store *s = &fake.store;
+    struct fakexen_store *s = &fakexen.store;
     struct xsd_sockmsg h;
     size_t got = s->deaf ? 0 : shovel(true, s->in + s->in_len, sizeof(s->in) - 1 - s->in_len);
     unsigned before = s->requests;
@@ -628,45 +628,45 @@ static bool daemon_works(void)
     s->out_len -= put;
     memmove(s->out, s->out + put, s->out_len);
     if (got > 0 || put > 0)
-        fake_raise(FAKE_STORE_PORT);
+        fakexen_raise(FAKE_STORE_PORT);
     return got > 0 || put > 0;
 }
 
 /* --- All of it --- */
 
-void fake_init(void)
+void fakexen_init(void)
 {
     static _Alignas(4096) uint8_t ring[PAGE_BYTES];
-    fake_finish();
-    fake.now_ns = NS_PER_S;
-    fake.page_limit = FAKE_PAGES;
-    fake.max_frames = 4;
-    fake.log = (struct log){ .write = log_line, .now_ns = log_now, .level = LOG_DEBUG };
-    loop_init(&fake.loop, &loop_host, NULL);
+    fakexen_finish();
+    fakexen.now_ns = NS_PER_S;
+    fakexen.page_limit = FAKE_PAGES;
+    fakexen.max_frames = 4;
+    fakexen.log = (struct log){ .write = log_line, .now_ns = log_now, .level = LOG_DEBUG };
+    loop_init(&fakexen.loop, &loop_host, NULL);
     memset(ring, 0, sizeof(ring));
-    fake.store.ring = (void *)ring;
+    fakexen.store.ring = (void *)ring;
     /* They run free, and are about to wrap. */
-    fake.store.ring->req_cons = fake.store.ring->req_prod = UINT32_MAX - 100;
-    fake.store.ring->rsp_cons = fake.store.ring->rsp_prod = UINT32_MAX - 50;
-    fake.ports[FAKE_STORE_PORT].used = true;
+    fakexen.store.ring->req_cons = fakexen.store.ring->req_prod = UINT32_MAX - 100;
+    fakexen.store.ring->rsp_cons = fakexen.store.ring->rsp_prod = UINT32_MAX - 50;
+    fakexen.ports[FAKE_STORE_PORT].used = true;
     must(gnttab_init() == 0, "no grant table");
     must(store_init(ring, FAKE_STORE_PORT) == 0, "no store");
-    store_attach(&fake.loop);
+    store_attach(&fakexen.loop);
 }
 
-void fake_finish(void)
+void fakexen_finish(void)
 {
-    for (unsigned i = 0; i < fake.table_frames && !fake.pvh; i++)
-        free(fake.table[i]);
-    memset(&fake, 0, offsetof(struct fake, store));
+    for (unsigned i = 0; i < fakexen.table_frames && !fakexen.pvh; i++)
+        free(fakexen.table[i]);
+    memset(&fakexen, 0, offsetof(struct fakexen, store));
     for (size_t i = 0; i < FAKE_NODES; i++)
-        fake.store.nodes[i].used = false;
+        fakexen.store.nodes[i].used = false;
     for (size_t i = 0; i < FAKE_WATCHES; i++)
-        fake.store.watches[i].used = false;
-    memset(&fake.store.in_len, 0, sizeof(fake.store.in_len));
-    fake.store.out_len = 0;
-    memset(&fake.store.deaf, 0, sizeof(fake.store) - offsetof(struct fake_store, deaf));
-    fake.back = NULL;
-    fake.notified = NULL;
+        fakexen.store.watches[i].used = false;
+    memset(&fakexen.store.in_len, 0, sizeof(fakexen.store.in_len));
+    fakexen.store.out_len = 0;
+    memset(&fakexen.store.deaf, 0, sizeof(fakexen.store) - offsetof(struct fakexen_store, deaf));
+    fakexen.back = NULL;
+    fakexen.notified = NULL;
     ASAN_POISON_MEMORY_REGION(memory, sizeof(memory));
 }

@@ -29,7 +29,7 @@ enum {
 };
 #define FAKE_HOME "/local/domain/9/"
 
-struct fake_port {
+struct fakexen_port {
     event_fn *fn; /* NULL: nobody listens */
     void *opaque;
     bool used, pending;
@@ -37,22 +37,22 @@ struct fake_port {
     unsigned notified;
 };
 
-struct fake_node {
+struct fakexen_node {
     bool used;
     char path[128], value[FAKE_VALUE_BYTES];
     size_t len;
 };
 
-struct fake_watch {
+struct fakexen_watch {
     bool used;
     char path[128], given[128], token[32]; /* absolute; as asked for */
 };
 
 /* The daemon. */
-struct fake_store {
+struct fakexen_store {
     struct xenstore_domain_interface *ring;
-    struct fake_node nodes[FAKE_NODES];
-    struct fake_watch watches[FAKE_WATCHES];
+    struct fakexen_node nodes[FAKE_NODES];
+    struct fakexen_watch watches[FAKE_WATCHES];
     uint8_t in[sizeof(struct xsd_sockmsg) + 65536]; /* of a request, as far as it came */
     size_t in_len;
     uint8_t out[1 << 17]; /* to be put into the ring */
@@ -73,56 +73,56 @@ struct fake_store {
     char last_end;
 };
 
-struct fake {
+struct fakexen {
     uint64_t now_ns;
     struct loop loop;
     struct log log;
     char text[FAKE_LOG_BYTES]; /* of the log and the console */
     unsigned lines;
     bool pvh;
-    struct fake_port ports[EVENTS_MAX_PORTS];
+    struct fakexen_port ports[EVENTS_MAX_PORTS];
     uint8_t page_used[FAKE_PAGES];
     size_t page_limit;     /* that are there to be used */
     uint64_t frame_offset; /* of the machine's memory */
     struct grant_entry_v1 *table[FAKE_GRANT_FRAMES];
     unsigned table_frames, windows, max_frames;
     int fail_setup, fail_map, fail_alloc_port; /* -errno of the next call */
-    struct fake_store store;
+    struct fakexen_store store;
     /* The other end of a device: looks and works when the stubdomain sleeps. True: it did something. */
     bool (*back)(void *opaque);
     void *back_opaque;
     void (*notified)(void *opaque, evtchn_port_t port); /* it is on another CPU, and works at once. NULL: it isn't */
 };
-extern struct fake fake;
+extern struct fakexen fakexen;
 
 /* All anew: kernel parts initialised too. */
-void fake_init(void);
+void fakexen_init(void);
 /* Frees; the fuzzer's leak check is for what is left in the front ends. */
-void fake_finish(void);
+void fakexen_finish(void);
 /* The pages that are not given back. */
-size_t fake_pages_used(void);
+size_t fakexen_pages_used(void);
 /* The loop runs until nothing happens any more. */
-void fake_settle(void);
+void fakexen_settle(void);
 /* The other ends work until nothing happens any more. */
-void fake_work(void);
+void fakexen_work(void);
 /* Was this said? Forgets all that was. */
-bool fake_said(const char *text);
+bool fakexen_said(const char *text);
 
 /* Nodes as others write them; watches fire. Relative paths are below FAKE_HOME. value NULL: none. */
-void fake_set(const char *path, const char *value);
-void fake_set_number(const char *path, uint64_t value);
+void fakexen_set(const char *path, const char *value);
+void fakexen_set_number(const char *path, uint64_t value);
 /* NULL: none. */
-const char *fake_get(const char *path);
-uint64_t fake_get_number(const char *path);
+const char *fakexen_get(const char *path);
+uint64_t fakexen_get_number(const char *path);
 /* The daemon sends this as it is. */
-void fake_store_send(uint32_t type, uint32_t req_id, const void *payload, uint32_t len);
+void fakexen_store_send(uint32_t type, uint32_t req_id, const void *payload, uint32_t len);
 /* An event of the watch that is on path. */
-void fake_store_fire(const char *path);
+void fakexen_store_fire(const char *path);
 
 /* The page behind a grant for domain 0, or NULL; mapped: Xen notes that it is in use. */
-uint8_t *fake_map(grant_ref_t ref, bool mapped);
-void fake_unmap(grant_ref_t ref);
+uint8_t *fakexen_map(grant_ref_t ref, bool mapped);
+void fakexen_unmap(grant_ref_t ref);
 /* Make an event of a channel. */
-void fake_raise(evtchn_port_t port);
+void fakexen_raise(evtchn_port_t port);
 
 #endif

@@ -19,14 +19,14 @@
 
 static int setup(void **state)
 {
-    fake_init();
-    fake_set("/local/domain/5/vm", VM);
+    fakexen_init();
+    fakexen_set("/local/domain/5/vm", VM);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    fake_finish();
+    fakexen_finish();
     return 0;
 }
 
@@ -50,11 +50,11 @@ static void expect(const char *cmdline, int want_err, const char *want)
 
 static void words_in_their_order(void **state)
 {
-    fake_set(ARGV "003", "-name");
-    fake_set(ARGV "001", "-xen-domid");
-    fake_set(ARGV "004", "my guest");
-    fake_set(ARGV "1000", "last");
-    fake_set(ARGV "002", "5");
+    fakexen_set(ARGV "003", "-name");
+    fakexen_set(ARGV "001", "-xen-domid");
+    fakexen_set(ARGV "004", "my guest");
+    fakexen_set(ARGV "1000", "last");
+    fakexen_set(ARGV "002", "5");
     expect("", 0, " thindm -xen-domid 5 -name my guest last");
     expect("  -d  debug ", 0, " thindm -xen-domid 5 -name my guest last -d debug");
 }
@@ -66,17 +66,17 @@ static void many_words(void **state)
     for (int i = 1; i <= 40; i++) {
         snprintf(path, sizeof(path), ARGV "%03d", i);
         snprintf(want + strlen(want), 8, i == 20 ? " " : " %d", i);
-        fake_set(path, i == 20 ? "" : strrchr(want, ' ') + 1);
+        fakexen_set(path, i == 20 ? "" : strrchr(want, ' ') + 1);
     }
     expect("", 0, want);
-    assert_true(fake.store.requests >= 42);
-    assert_true(fake.store.bursts <= 6);
+    assert_true(fakexen.store.requests >= 42);
+    assert_true(fakexen.store.bursts <= 6);
 }
 
 static void missing(void **state)
 {
     expect("", -ENOENT, VM "/image/dmargs: No such file or directory");
-    fake_set("/local/domain/5/vm", NULL);
+    fakexen_set("/local/domain/5/vm", NULL);
     expect("", -ENOENT, "/local/domain/5/vm: No such file or directory");
 }
 
@@ -87,12 +87,12 @@ static void too_long(void **state)
     memset(value, 'x', 4096);
     for (int i = 1; i <= 17; i++) {
         snprintf(path, sizeof(path), ARGV "%03d", i);
-        fake_set(path, value);
+        fakexen_set(path, value);
     }
     expect("", -E2BIG, VM "/image/dm-argv: Argument list too long");
     for (int i = 2; i <= 17; i++) {
         snprintf(path, sizeof(path), ARGV "%03d", i);
-        fake_set(path, NULL);
+        fakexen_set(path, NULL);
     }
     memset(cmdline, 'y', sizeof(cmdline) - 1);
     expect(cmdline, -E2BIG, "the arguments: Argument list too long");
@@ -103,15 +103,15 @@ static void too_long(void **state)
 /* As libxl 4.17 writes it. */
 static void traditional(void **state)
 {
-    fake_set("/local/domain/5/memory/static-max", "65536");
-    fake_set("device/vbd/768", "");
-    fake_set("device/vbd/768/device-type", "disk");
-    fake_set("device/vbd/5632", "");
-    fake_set("device/vbd/5632/device-type", "cdrom");
-    fake_set("device/vbd/51792", "");
-    fake_set(VM "/image/dmargs",
-             " -d 5 -domain-name guest -vnc 127.0.0.1:0 -vncunused -serial pty -videoram 16 -std-vga "
-             "-boot c -acpi -vcpu_avail 0x01 -net none");
+    fakexen_set("/local/domain/5/memory/static-max", "65536");
+    fakexen_set("device/vbd/768", "");
+    fakexen_set("device/vbd/768/device-type", "disk");
+    fakexen_set("device/vbd/5632", "");
+    fakexen_set("device/vbd/5632/device-type", "cdrom");
+    fakexen_set("device/vbd/51792", "");
+    fakexen_set(VM "/image/dmargs",
+                " -d 5 -domain-name guest -vnc 127.0.0.1:0 -vncunused -serial pty -videoram 16 -std-vga "
+                "-boot c -acpi -vcpu_avail 0x01 -net none");
     expect("-d debug", 0,
            COMMON " -serial /dev/hvc3 -boot c -net none -m 48 -device VGA,vgamem_mb=16 -smp 1,maxcpus=1"
                   " -drive file=/dev/xvda,if=ide,index=0,media=disk,format=host_device"
@@ -120,29 +120,29 @@ static void traditional(void **state)
 
 static void traditional_with_less(void **state)
 {
-    fake_set("/local/domain/5/memory/static-max", "65536");
-    fake_set(VM "/image/dmargs", "-d 5 -domain-name guest -serial none -vcpus 8 -vcpu_avail 0x17 -odd word");
+    fakexen_set("/local/domain/5/memory/static-max", "65536");
+    fakexen_set(VM "/image/dmargs", "-d 5 -domain-name guest -serial none -vcpus 8 -vcpu_avail 0x17 -odd word");
     expect("", 0, COMMON " -serial none -odd word -m 56 -vga cirrus -smp 4,maxcpus=8 -no-acpi");
-    fake_set(VM "/image/dmargs", "-d 5 -domain-name guest -vga none -vcpus 2 -vcpu_avail ff");
+    fakexen_set(VM "/image/dmargs", "-d 5 -domain-name guest -vga none -vcpus 2 -vcpu_avail ff");
     expect("", 0, COMMON " -m 56 -vga none -smp 2,maxcpus=2 -no-acpi");
 }
 
 static void traditional_and_odd(void **state)
 {
     static char longest[STORE_MAX_VALUE + 1];
-    fake_set(VM "/image/dmargs", "-d 5");
+    fakexen_set(VM "/image/dmargs", "-d 5");
     expect("", -ENOENT, VM "/image/dmargs: No such file or directory"); /* memory/static-max */
-    fake_set("/local/domain/5/memory/static-max", "8192");
+    fakexen_set("/local/domain/5/memory/static-max", "8192");
     expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
-    fake_set("/local/domain/5/memory/static-max", "65536");
-    fake_set(VM "/image/dmargs", "-videoram x");
+    fakexen_set("/local/domain/5/memory/static-max", "65536");
+    fakexen_set(VM "/image/dmargs", "-videoram x");
     expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
-    fake_set(VM "/image/dmargs", "-vcpus");
+    fakexen_set(VM "/image/dmargs", "-vcpus");
     expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
-    fake_set(VM "/image/dmargs", "-vcpu_avail 0x1g");
+    fakexen_set(VM "/image/dmargs", "-vcpu_avail 0x1g");
     expect("", -EINVAL, VM "/image/dmargs: Invalid argument");
     memset(longest, 'x', STORE_MAX_VALUE);
-    fake_set(VM "/image/dmargs", longest);
+    fakexen_set(VM "/image/dmargs", longest);
     expect("", -E2BIG, VM "/image/dmargs: Argument list too long");
 }
 
@@ -178,9 +178,9 @@ static void disk_directories(void **state)
 {
     char dir[DISK_DIR_BYTES];
     assert_int_equal(disk_dir(0, dir), -ENOENT);
-    fake_set("device/vbd/5632", "");
-    fake_set("device/vbd/odd", "");
-    fake_set("device/vbd/768", "");
+    fakexen_set("device/vbd/5632", "");
+    fakexen_set("device/vbd/odd", "");
+    fakexen_set("device/vbd/768", "");
     assert_int_equal(disk_dir(0, dir), 0);
     assert_string_equal(dir, "device/vbd/768");
     assert_int_equal(disk_dir(2, dir), 0);

@@ -30,7 +30,7 @@ static int set_up(void **state)
 {
     struct bench *b = *state = calloc(1, sizeof(*b));
     assert_non_null(b);
-    fake_init();
+    fakexen_init();
     blkback_init(&b->back);
     return 0;
 }
@@ -39,14 +39,14 @@ static int tear_down(void **state)
 {
     struct bench *b = *state;
     block_close(b->block);
-    fake_finish();
+    fakexen_finish();
     free(b);
     return 0;
 }
 
 static int open_disk(struct bench *b)
 {
-    return blkfront_open(BLKBACK_FRONT, &fake.loop, &fake.log, &b->block);
+    return blkfront_open(BLKBACK_FRONT, &fakexen.loop, &fakexen.log, &b->block);
 }
 
 static struct bench *connected(void **state)
@@ -90,7 +90,7 @@ static int run(struct bench *b, enum block_op op, uint64_t offset, uint64_t len)
 {
     struct io *io = submit(b, 0, op, offset, len);
     assert_int_equal(io->done, 0); /* never inside submit() */
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(io->done, 1);
     return io->result;
 }
@@ -106,14 +106,14 @@ static void fill(struct bench *b, uint8_t seed)
 static void it_connects_and_takes_what_is_offered(void **state)
 {
     struct bench *b = connected(state);
-    assert_string_equal(fake_get(BLKBACK_FRONT "/state"), "4");
-    assert_string_equal(fake_get(BLKBACK_FRONT "/protocol"), "x86_64-abi");
-    assert_string_equal(fake_get(BLKBACK_FRONT "/feature-persistent"), "1");
-    assert_string_equal(fake_get(BLKBACK_FRONT "/ring-page-order"), "1");
-    assert_non_null(fake_get(BLKBACK_FRONT "/ring-ref0"));
-    assert_non_null(fake_get(BLKBACK_FRONT "/ring-ref1"));
-    assert_null(fake_get(BLKBACK_FRONT "/ring-ref"));
-    assert_null(fake_get(BLKBACK_FRONT "/feature-large-sector-size")); /* numbers count 512 bytes */
+    assert_string_equal(fakexen_get(BLKBACK_FRONT "/state"), "4");
+    assert_string_equal(fakexen_get(BLKBACK_FRONT "/protocol"), "x86_64-abi");
+    assert_string_equal(fakexen_get(BLKBACK_FRONT "/feature-persistent"), "1");
+    assert_string_equal(fakexen_get(BLKBACK_FRONT "/ring-page-order"), "1");
+    assert_non_null(fakexen_get(BLKBACK_FRONT "/ring-ref0"));
+    assert_non_null(fakexen_get(BLKBACK_FRONT "/ring-ref1"));
+    assert_null(fakexen_get(BLKBACK_FRONT "/ring-ref"));
+    assert_null(fakexen_get(BLKBACK_FRONT "/feature-large-sector-size")); /* numbers count 512 bytes */
     assert_int_equal(b->block->size_bytes, BLKBACK_BYTES);
     assert_int_equal(b->block->sector_bytes, 512);
     assert_false(b->block->read_only);
@@ -123,11 +123,11 @@ static void it_connects_and_takes_what_is_offered(void **state)
 /* [blkif, note 6] */
 static void a_ring_of_one_page_has_a_node_of_its_own(void **state)
 {
-    fake_set(BLKBACK_DIR "/max-ring-page-order", NULL);
+    fakexen_set(BLKBACK_DIR "/max-ring-page-order", NULL);
     struct bench *b = connected(state);
-    assert_non_null(fake_get(BLKBACK_FRONT "/ring-ref"));
-    assert_null(fake_get(BLKBACK_FRONT "/ring-ref0"));
-    assert_null(fake_get(BLKBACK_FRONT "/ring-page-order"));
+    assert_non_null(fakexen_get(BLKBACK_FRONT "/ring-ref"));
+    assert_null(fakexen_get(BLKBACK_FRONT "/ring-ref0"));
+    assert_null(fakexen_get(BLKBACK_FRONT "/ring-page-order"));
     assert_int_equal(run(b, BLOCK_READ, 4096, 8192), 0);
     assert_memory_equal(b->data + 4096, b->back.disk + 4096, 8192);
 }
@@ -141,7 +141,7 @@ static void no_feature_is_needed(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         char path[96];
         (void)snprintf(path, sizeof(path), BLKBACK_DIR "/%s", names[i]);
-        fake_set(path, NULL);
+        fakexen_set(path, NULL);
     }
     struct bench *b = connected(state);
     b->back.unmaps = true;
@@ -157,11 +157,11 @@ static void closing_gives_all_back(void **state)
     assert_int_equal(run(b, BLOCK_WRITE, 0, MIB_BYTES), 0);
     block_close(b->block);
     b->block = NULL;
-    assert_string_equal(fake_get(BLKBACK_FRONT "/state"), "6");
-    assert_int_equal(fake_pages_used(), 0);
-    assert_false(fake.ports[b->back.port].used);
+    assert_string_equal(fakexen_get(BLKBACK_FRONT "/state"), "6");
+    assert_int_equal(fakexen_pages_used(), 0);
+    assert_false(fakexen.ports[b->back.port].used);
     for (size_t i = 0; i < FAKE_WATCHES; i++)
-        assert_false(fake.store.watches[i].used);
+        assert_false(fakexen.store.watches[i].used);
 }
 
 /* A request in the ring when it is closed still ends. */
@@ -211,7 +211,7 @@ static void scattered_memory_is_one_piece_of_disk(void **state)
         .op = BLOCK_WRITE, .offset = 1024, .len = at, .vec = io->vec, .nvec = 8, .done = done, .opaque = io
     };
     block_submit(b->block, &io->req);
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(io->result, 0);
     at = 0;
     for (size_t i = 0; i < 8; i++) {
@@ -221,7 +221,7 @@ static void scattered_memory_is_one_piece_of_disk(void **state)
     memset(b->data, 0, sizeof(b->data));
     io->req.op = BLOCK_READ;
     block_submit(b->block, &io->req);
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(io->result, 0);
     at = 0;
     for (size_t i = 0; i < 8; i++) {
@@ -250,7 +250,7 @@ static void without_indirect_segments_there_are_eleven(void **state)
     static const char *const offers[] = { NULL, "0", "11", "5" };
     struct bench *b = *state;
     for (size_t i = 0; i < ARRAY_SIZE(offers); i++) {
-        fake_set(BLKBACK_DIR "/feature-max-indirect-segments", offers[i]);
+        fakexen_set(BLKBACK_DIR "/feature-max-indirect-segments", offers[i]);
         assert_int_equal(open_disk(b), 0);
         b->back.nr_seen = 0;
         assert_int_equal(run(b, BLOCK_READ, 0, 25 * 4096), 0);
@@ -266,7 +266,7 @@ static void without_indirect_segments_there_are_eleven(void **state)
 
 static void a_small_number_of_indirect_segments_is_kept(void **state)
 {
-    fake_set(BLKBACK_DIR "/feature-max-indirect-segments", "16");
+    fakexen_set(BLKBACK_DIR "/feature-max-indirect-segments", "16");
     struct bench *b = connected(state);
     assert_int_equal(run(b, BLOCK_READ, 0, 128 << 10), 0);
     assert_int_equal(b->back.nr_seen, 2);
@@ -281,7 +281,7 @@ static void many_requests_wait_their_turn(void **state)
     fill(b, 3);
     for (unsigned i = 0; i < NR_IOS; i++)
         submit(b, i, i % 3 ? BLOCK_WRITE : BLOCK_READ, (uint64_t)i * 20480, i % 5 ? 4096 : 20480);
-    fake_settle();
+    fakexen_settle();
     for (unsigned i = 0; i < NR_IOS; i++) {
         assert_int_equal(b->ios[i].done, 1);
         assert_int_equal(b->ios[i].result, 0);
@@ -296,7 +296,7 @@ static void a_chain_of_requests_goes_on(void **state)
     struct bench *b = connected(state);
     struct io *io = submit(b, 0, BLOCK_READ, 0, 8192);
     io->again = 50;
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(io->done, 51);
     io->again = 20;
     block_submit(b->block, &io->req);
@@ -308,17 +308,17 @@ static void requests_of_one_round_cost_one_notification(void **state)
 {
     struct bench *b = connected(state);
     b->back.hold = true;
-    fake.ports[b->back.port].notified = 0;
+    fakexen.ports[b->back.port].notified = 0;
     for (unsigned i = 0; i < 8; i++)
         submit(b, i, BLOCK_READ, i * 4096, 4096);
-    assert_int_equal(loop_step(&fake.loop, 0), 0);
-    assert_int_equal(fake.ports[b->back.port].notified, 1);
+    assert_int_equal(loop_step(&fakexen.loop, 0), 0);
+    assert_int_equal(fakexen.ports[b->back.port].notified, 1);
     for (unsigned i = 8; i < 16; i++)
         submit(b, i, BLOCK_READ, i * 4096, 4096);
-    assert_int_equal(loop_step(&fake.loop, 0), 0);
-    assert_int_equal(fake.ports[b->back.port].notified, 1); /* it didn't ask to be told of these */
+    assert_int_equal(loop_step(&fakexen.loop, 0), 0);
+    assert_int_equal(fakexen.ports[b->back.port].notified, 1); /* it didn't ask to be told of these */
     b->back.hold = false;
-    fake_settle();
+    fakexen_settle();
     for (unsigned i = 0; i < 16; i++)
         assert_int_equal(b->ios[i].result, 0);
     assert_int_equal(b->back.events, 1);
@@ -335,18 +335,18 @@ static void served_at_once(void *opaque, evtchn_port_t port)
 static void a_drain_misses_no_answer(void **state)
 {
     struct bench *b = connected(state);
-    fake_settle();
+    fakexen_settle();
     b->back.hold = true;
     for (unsigned i = 0; i < 6; i++)
         submit(b, i, BLOCK_READ, i * 131072, 131072);
-    fake.notified = served_at_once;
-    uint64_t before = fake.now_ns;
+    fakexen.notified = served_at_once;
+    uint64_t before = fakexen.now_ns;
     block_drain(b->block);
-    assert_true(fake.now_ns - before < NS_PER_S);
+    assert_true(fakexen.now_ns - before < NS_PER_S);
     for (unsigned i = 0; i < 6; i++)
         assert_int_equal(b->ios[i].result, 0);
     assert_true(b->back.events < 3);
-    fake.notified = NULL;
+    fakexen.notified = NULL;
 }
 
 /* --- Flushes and discards --- */
@@ -356,7 +356,7 @@ static void a_flush_is_the_one_that_is_offered(void **state)
     struct bench *b = *state;
     for (int i = 0; i < 2; i++) {
         if (i == 1)
-            fake_set(BLKBACK_DIR "/feature-flush-cache", "0");
+            fakexen_set(BLKBACK_DIR "/feature-flush-cache", "0");
         assert_int_equal(open_disk(b), 0);
         b->back.nr_seen = 0;
         assert_int_equal(run(b, BLOCK_FLUSH, 0, 0), 0);
@@ -373,13 +373,13 @@ static void a_flush_is_the_one_that_is_offered(void **state)
 
 static void no_flush_is_said_once(void **state)
 {
-    fake_set(BLKBACK_DIR "/feature-flush-cache", "0");
-    fake_set(BLKBACK_DIR "/feature-barrier", "0");
+    fakexen_set(BLKBACK_DIR "/feature-flush-cache", "0");
+    fakexen_set(BLKBACK_DIR "/feature-barrier", "0");
     struct bench *b = connected(state);
     assert_int_equal(run(b, BLOCK_FLUSH, 0, 0), 0);
-    assert_true(fake_said("can't flush"));
+    assert_true(fakexen_said("can't flush"));
     assert_int_equal(run(b, BLOCK_FLUSH, 0, 0), 0);
-    assert_false(fake_said("can't flush"));
+    assert_false(fakexen_said("can't flush"));
     assert_int_equal(b->back.nr_seen, 0);
 }
 
@@ -390,7 +390,7 @@ static void a_flush_that_is_not_supported_after_all(void **state)
     b->back.fail_op = BLKIF_OP_FLUSH_DISKCACHE;
     b->back.status = BLKIF_RSP_EOPNOTSUPP;
     assert_int_equal(run(b, BLOCK_FLUSH, 0, 0), 0);
-    assert_true(fake_said("can't flush"));
+    assert_true(fakexen_said("can't flush"));
     assert_int_equal(run(b, BLOCK_FLUSH, 0, 0), 0);
     assert_int_equal(b->back.nr_seen, 1);
 }
@@ -417,7 +417,7 @@ static void a_discard_has_its_own_form(void **state)
 
 static void a_read_only_disk_is_only_read(void **state)
 {
-    fake_set_number(BLKBACK_DIR "/info", VDISK_READONLY);
+    fakexen_set_number(BLKBACK_DIR "/info", VDISK_READONLY);
     struct bench *b = connected(state);
     assert_true(b->block->read_only);
     assert_false(b->block->discard);
@@ -425,23 +425,23 @@ static void a_read_only_disk_is_only_read(void **state)
     assert_int_equal(run(b, BLOCK_FLUSH, 0, 0), 0);
     assert_int_equal(b->back.nr_seen, 0);
     assert_int_equal(run(b, BLOCK_READ, 0, 512), 0);
-    assert_false(fake_said("flush"));
+    assert_false(fakexen_said("flush"));
 }
 
 static void a_drive_without_a_medium_has_no_size(void **state)
 {
-    fake_set_number(BLKBACK_DIR "/info", VDISK_CDROM | VDISK_READONLY);
-    fake_set(BLKBACK_DIR "/sectors", "0");
+    fakexen_set_number(BLKBACK_DIR "/info", VDISK_CDROM | VDISK_READONLY);
+    fakexen_set(BLKBACK_DIR "/sectors", "0");
     struct bench *b = connected(state);
     assert_int_equal(b->block->size_bytes, 0);
     assert_int_equal(run(b, BLOCK_READ, 0, 512), -EINVAL);
-    assert_true(fake_said("CD drive"));
+    assert_true(fakexen_said("CD drive"));
 }
 
 /* sector-size is what requests are aligned to; all counts are of 512 bytes [Linux xen-blkfront.c]. */
 static void sectors_of_4096_bytes_are_an_alignment(void **state)
 {
-    fake_set(BLKBACK_DIR "/sector-size", "4096");
+    fakexen_set(BLKBACK_DIR "/sector-size", "4096");
     struct bench *b = connected(state);
     assert_int_equal(b->block->sector_bytes, 4096);
     assert_int_equal(b->block->size_bytes, BLKBACK_BYTES);
@@ -453,24 +453,24 @@ static void sectors_of_4096_bytes_are_an_alignment(void **state)
 
 static void the_size_may_change(void **state)
 {
-    fake_set_number(BLKBACK_DIR "/sectors", 2 * MIB_BYTES / 512);
+    fakexen_set_number(BLKBACK_DIR "/sectors", 2 * MIB_BYTES / 512);
     struct bench *b = connected(state);
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(b->block->size_bytes, 2 * MIB_BYTES);
-    fake_set_number(BLKBACK_DIR "/sectors", 3 * MIB_BYTES / 512);
+    fakexen_set_number(BLKBACK_DIR "/sectors", 3 * MIB_BYTES / 512);
     assert_false(block_grew(b->block)); /* it hasn't said so */
-    fake_set(BLKBACK_DIR "/state", "4");
-    fake_settle();
+    fakexen_set(BLKBACK_DIR "/state", "4");
+    fakexen_settle();
     assert_true(block_grew(b->block));
     assert_int_equal(b->block->size_bytes, 3 * MIB_BYTES);
     assert_int_equal(run(b, BLOCK_READ, 2 * MIB_BYTES, 4096), 0);
-    fake_set(BLKBACK_DIR "/sectors", "garbage");
-    fake_set(BLKBACK_DIR "/state", "4");
-    fake_settle();
+    fakexen_set(BLKBACK_DIR "/sectors", "garbage");
+    fakexen_set(BLKBACK_DIR "/state", "4");
+    fakexen_settle();
     assert_false(block_grew(b->block));
-    fake_set(BLKBACK_DIR "/sectors", "0");
-    fake_set(BLKBACK_DIR "/state", "4");
-    fake_settle();
+    fakexen_set(BLKBACK_DIR "/sectors", "0");
+    fakexen_set(BLKBACK_DIR "/state", "4");
+    fakexen_settle();
     assert_false(block_grew(b->block));
     assert_int_equal(b->block->size_bytes, 3 * MIB_BYTES);
 }
@@ -479,14 +479,14 @@ static void the_size_may_change(void **state)
 static void lines_about_the_size_are_limited(void **state)
 {
     connected(state);
-    fake_settle();
-    unsigned before = fake.lines;
+    fakexen_settle();
+    unsigned before = fakexen.lines;
     for (unsigned i = 0; i < 1000; i++) {
-        fake_set_number(BLKBACK_DIR "/sectors", i % 2 ? 100 : 200);
-        fake_set(BLKBACK_DIR "/state", "4");
-        fake_settle();
+        fakexen_set_number(BLKBACK_DIR "/sectors", i % 2 ? 100 : 200);
+        fakexen_set(BLKBACK_DIR "/state", "4");
+        fakexen_settle();
     }
-    assert_in_range(fake.lines - before, 1, 50);
+    assert_in_range(fakexen.lines - before, 1, 50);
 }
 
 /* --- Errors --- */
@@ -524,21 +524,21 @@ static void an_error_ends_a_long_request(void **state)
 static void nothing_is_left(struct bench *b)
 {
     assert_null(b->block);
-    assert_int_equal(fake_pages_used(), 0);
+    assert_int_equal(fakexen_pages_used(), 0);
     for (evtchn_port_t i = FAKE_STORE_PORT + 1; i < EVENTS_MAX_PORTS; i++)
-        assert_false(fake.ports[i].used);
+        assert_false(fakexen.ports[i].used);
     for (size_t i = 0; i < FAKE_WATCHES; i++)
-        assert_false(fake.store.watches[i].used);
+        assert_false(fakexen.store.watches[i].used);
 }
 
 static void a_back_end_that_never_comes(void **state)
 {
     struct bench *b = *state;
-    uint64_t before = fake.now_ns;
-    fake_set(BLKBACK_DIR "/state", "1");
+    uint64_t before = fakexen.now_ns;
+    fakexen_set(BLKBACK_DIR "/state", "1");
     assert_int_equal(open_disk(b), -ETIMEDOUT);
-    assert_in_range(fake.now_ns - before, 9 * NS_PER_S, 25 * NS_PER_S);
-    assert_true(fake_said("vbd/768: the back end's state doesn't become InitWait within 10 s, it is 1"));
+    assert_in_range(fakexen.now_ns - before, 9 * NS_PER_S, 25 * NS_PER_S);
+    assert_true(fakexen_said("vbd/768: the back end's state doesn't become InitWait within 10 s, it is 1"));
     nothing_is_left(b);
 }
 
@@ -547,7 +547,7 @@ static void a_back_end_that_never_connects(void **state)
     struct bench *b = *state;
     b->back.stuck = true;
     assert_int_equal(open_disk(b), -ETIMEDOUT);
-    assert_true(fake_said("doesn't become Connected"));
+    assert_true(fakexen_said("doesn't become Connected"));
     nothing_is_left(b);
 }
 
@@ -555,12 +555,12 @@ static void a_back_end_that_refuses(void **state)
 {
     struct bench *b = *state;
     for (int i = 5; i <= 6; i++) {
-        fake_set_number(BLKBACK_DIR "/state", (uint64_t)i);
+        fakexen_set_number(BLKBACK_DIR "/state", (uint64_t)i);
         assert_int_equal(open_disk(b), -EIO);
-        assert_true(fake_said("refuses the connection"));
+        assert_true(fakexen_said("refuses the connection"));
         nothing_is_left(b);
     }
-    fake_set(BLKBACK_DIR "/state", NULL);
+    fakexen_set(BLKBACK_DIR "/state", NULL);
     assert_int_equal(open_disk(b), -EIO);
     nothing_is_left(b);
 }
@@ -570,9 +570,9 @@ static void a_state_that_can_t_be_is_none(void **state)
     static const char *const states[] = { "0", "7", "8", "9", "4000000000", "x", "", "-4" };
     struct bench *b = *state;
     for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-        fake_init();
+        fakexen_init();
         blkback_init(&b->back);
-        fake_set(BLKBACK_DIR "/state", states[i]);
+        fakexen_set(BLKBACK_DIR "/state", states[i]);
         assert_int_equal(open_disk(b), -ETIMEDOUT);
         nothing_is_left(b);
     }
@@ -607,12 +607,12 @@ static void nodes_that_can_t_be_are_refused(void **state)
     };
     struct bench *b = *state;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        fake_init();
+        fakexen_init();
         blkback_init(&b->back);
-        fake_set(bad[i].node, bad[i].value);
+        fakexen_set(bad[i].node, bad[i].value);
         assert_in_range(-open_disk(b), 1, 200);
-        assert_true(fake_said(bad[i].line));
-        assert_string_not_equal(fake_get(BLKBACK_FRONT "/state"), "4");
+        assert_true(fakexen_said(bad[i].line));
+        assert_string_not_equal(fakexen_get(BLKBACK_FRONT "/state"), "4");
         nothing_is_left(b);
     }
 }
@@ -620,19 +620,19 @@ static void nodes_that_can_t_be_are_refused(void **state)
 static void a_path_that_can_t_be_is_refused(void **state)
 {
     struct bench *b = *state;
-    assert_int_equal(blkfront_open("vbd", &fake.loop, &fake.log, &b->block), -ENAMETOOLONG);
+    assert_int_equal(blkfront_open("vbd", &fakexen.loop, &fakexen.log, &b->block), -ENAMETOOLONG);
     assert_int_equal(blkfront_open("device/vbd/12345678901234567890123456789012345678901234567890123456789012345678",
-                                   &fake.loop, &fake.log, &b->block),
+                                   &fakexen.loop, &fakexen.log, &b->block),
                      -ENAMETOOLONG);
-    assert_int_equal(blkfront_open("device/vbd/1", &fake.loop, &fake.log, &b->block), -ENOENT);
+    assert_int_equal(blkfront_open("device/vbd/1", &fakexen.loop, &fakexen.log, &b->block), -ENOENT);
     nothing_is_left(b);
 }
 
 static void the_largest_values_are_fine(void **state)
 {
-    fake_set(BLKBACK_DIR "/sectors", "18014398509481983"); /* INT64_MAX bytes, in sectors */
-    fake_set(BLKBACK_DIR "/max-ring-page-order", "4294967295");
-    fake_set(BLKBACK_DIR "/feature-max-indirect-segments", "4294967295");
+    fakexen_set(BLKBACK_DIR "/sectors", "18014398509481983"); /* INT64_MAX bytes, in sectors */
+    fakexen_set(BLKBACK_DIR "/max-ring-page-order", "4294967295");
+    fakexen_set(BLKBACK_DIR "/feature-max-indirect-segments", "4294967295");
     struct bench *b = connected(state);
     assert_true(b->block->size_bytes == UINT64_C(18014398509481983) * 512);
     assert_int_equal(run(b, BLOCK_READ, 0, MIB_BYTES), 0);
@@ -650,12 +650,12 @@ static void with_less_memory_the_pool_is_smaller(void **state)
                   { 18, 0, 11 }, { 17, -ENOMEM, 0 }, { 2, -ENOMEM, 0 }, { 1, -ENOMEM, 0 } };
     struct bench *b = *state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        fake_init();
+        fakexen_init();
         blkback_init(&b->back);
-        fake.page_limit = cases[i].pages;
+        fakexen.page_limit = cases[i].pages;
         assert_int_equal(open_disk(b), cases[i].err);
         if (cases[i].err) {
-            assert_true(fake_said("no memory or grants"));
+            assert_true(fakexen_said("no memory or grants"));
             nothing_is_left(b);
             continue;
         }
@@ -665,7 +665,7 @@ static void with_less_memory_the_pool_is_smaller(void **state)
         assert_int_equal(b->back.seen[0].nr_segments, cases[i].segments);
         block_close(b->block);
         b->block = NULL;
-        assert_int_equal(fake_pages_used(), 0);
+        assert_int_equal(fakexen_pages_used(), 0);
     }
 }
 
@@ -673,17 +673,17 @@ static void without_grants_or_channels_it_fails(void **state)
 {
     struct bench *b = *state;
     grant_ref_t ref;
-    fake.fail_alloc_port = -ENOSPC;
+    fakexen.fail_alloc_port = -ENOSPC;
     assert_int_equal(open_disk(b), -ENOSPC);
-    assert_true(fake_said("no event channel"));
+    assert_true(fakexen_said("no event channel"));
     nothing_is_left(b);
     blkback_init(&b->back);
     const uint8_t *page = page_alloc(1);
     while (gnttab_grant(0, page, false, &ref) == 0)
         continue;
     assert_int_equal(open_disk(b), -ENOSPC);
-    assert_true(fake_said("no memory or grants"));
-    assert_int_equal(fake_pages_used(), 1);
+    assert_true(fakexen_said("no memory or grants"));
+    assert_int_equal(fakexen_pages_used(), 1);
 }
 
 /* Everything that goes wrong with xenstore on the way ends the attempt, not more. */
@@ -691,14 +691,14 @@ static void xenstore_errors_end_the_attempt(void **state)
 {
     struct bench *b = *state;
     assert_int_equal(open_disk(b), 0);
-    unsigned all = fake.store.requests;
+    unsigned all = fakexen.store.requests;
     block_close(b->block);
     for (unsigned i = 1; i <= all; i++) {
-        fake_init();
+        fakexen_init();
         blkback_init(&b->back);
         b->block = NULL;
-        fake.store.error = "EIO";
-        fake.store.error_after = i - 1;
+        fakexen.store.error = "EIO";
+        fakexen.store.error_after = i - 1;
         int err = open_disk(b);
         if (err)
             nothing_is_left(b);
@@ -712,32 +712,32 @@ static void xenstore_errors_end_the_attempt(void **state)
 
 static void all_fails(struct bench *b, const char *line)
 {
-    unsigned before = fake.lines;
-    fake_settle();
+    unsigned before = fakexen.lines;
+    fakexen_settle();
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(b->ios[i].done, 1);
         assert_in_range(-b->ios[i].result, 0, EIO);
     }
     assert_int_equal(b->ios[7].result, -EIO);
-    assert_int_equal(fake.lines - before, 1);
-    assert_true(fake_said(line));
+    assert_int_equal(fakexen.lines - before, 1);
+    assert_true(fakexen_said(line));
     uint32_t prod = blkback_index(&b->back, BLKBACK_REQ_PROD);
     assert_int_equal(run(b, BLOCK_READ, 0, 4096), -EIO);
     assert_int_equal(run(b, BLOCK_FLUSH, 0, 0), -EIO);
     assert_int_equal(run(b, BLOCK_WRITE, 0, MIB_BYTES), -EIO);
     block_drain(b->block);
     assert_int_equal(blkback_index(&b->back, BLKBACK_REQ_PROD), prod);
-    assert_int_equal(fake.lines - before, 1);
+    assert_int_equal(fakexen.lines - before, 1);
 }
 
 static struct bench *with_requests(void **state)
 {
     struct bench *b = connected(state);
-    fake_settle();
+    fakexen_settle();
     b->back.hold = true;
     for (unsigned i = 0; i < 8; i++)
         submit(b, i, i % 2 ? BLOCK_WRITE : BLOCK_READ, i * 262144, 262144);
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(b->ios[0].done, 0);
     return b;
 }
@@ -746,7 +746,7 @@ static void a_response_index_that_is_too_far(void **state)
 {
     struct bench *b = with_requests(state);
     blkback_set_index(&b->back, BLKBACK_RSP_PROD, blkback_index(&b->back, BLKBACK_REQ_PROD) + 1);
-    fake_raise(b->back.port);
+    fakexen_raise(b->back.port);
     all_fails(b, "ring index");
 }
 
@@ -754,7 +754,7 @@ static void a_response_index_that_goes_back(void **state)
 {
     struct bench *b = with_requests(state);
     blkback_set_index(&b->back, BLKBACK_RSP_PROD, UINT32_MAX);
-    fake_raise(b->back.port);
+    fakexen_raise(b->back.port);
     all_fails(b, "ring index");
 }
 
@@ -763,7 +763,7 @@ static void a_response_to_nothing(void **state)
     static const uint64_t ids[] = { 63, 64, UINT32_MAX, UINT64_MAX, UINT64_C(1) << 32 };
     struct bench *b = *state;
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
-        fake_init();
+        fakexen_init();
         blkback_init(&b->back);
         (void)with_requests(state);
         blkback_respond(&b->back, ids[i], BLKIF_OP_READ, 0);
@@ -794,10 +794,10 @@ static void what_it_writes_to_our_part_of_the_ring_does_nothing(void **state)
         blkback_set_index(&b->back, BLKBACK_RSP_EVENT, prod - 1000);
         struct io *io = submit(b, 0, BLOCK_READ, 0, 512);
         b->back.hold = true;
-        fake_settle();
+        fakexen_settle();
         assert_int_equal(blkback_index(&b->back, BLKBACK_REQ_PROD), prod + 1);
         b->back.hold = false;
-        fake_settle();
+        fakexen_settle();
         assert_int_equal(io->result, 0);
     }
 }
@@ -806,15 +806,15 @@ static void a_back_end_that_goes_away(void **state)
 {
     for (uint64_t s = 5; s <= 7; s++) {
         struct bench *b = *state;
-        fake_init();
+        fakexen_init();
         blkback_init(&b->back);
         (void)with_requests(state);
         if (s == 7)
-            fake_set(BLKBACK_DIR "/state", NULL); /* the toolstack took the device away */
+            fakexen_set(BLKBACK_DIR "/state", NULL); /* the toolstack took the device away */
         else
-            fake_set_number(BLKBACK_DIR "/state", s);
+            fakexen_set_number(BLKBACK_DIR "/state", s);
         all_fails(b, "the back end closes");
-        assert_string_equal(fake_get(BLKBACK_FRONT "/state"), "6");
+        assert_string_equal(fakexen_get(BLKBACK_FRONT "/state"), "6");
         block_close(b->block);
         b->block = NULL;
     }
@@ -825,26 +825,26 @@ static void a_back_end_that_keeps_our_pages(void **state)
     struct bench *b = connected(state);
     assert_int_equal(run(b, BLOCK_READ, 0, MIB_BYTES), 0);
     b->back.stays = true;
-    uint64_t before = fake.now_ns;
+    uint64_t before = fakexen.now_ns;
     block_close(b->block);
     b->block = NULL;
-    assert_in_range(fake.now_ns - before, NS_PER_S, 5 * NS_PER_S);
-    assert_true(fake_pages_used() > 0); /* never given to anything else */
-    assert_non_null(strstr(fake.text, "doesn't close"));
-    assert_non_null(strstr(fake.text, "memory is lost"));
+    assert_in_range(fakexen.now_ns - before, NS_PER_S, 5 * NS_PER_S);
+    assert_true(fakexen_pages_used() > 0); /* never given to anything else */
+    assert_non_null(strstr(fakexen.text, "doesn't close"));
+    assert_non_null(strstr(fakexen.text, "memory is lost"));
 }
 
 static void a_back_end_that_never_answers_ends_a_drain(void **state)
 {
     struct bench *b = with_requests(state);
-    uint64_t before = fake.now_ns;
+    uint64_t before = fakexen.now_ns;
     block_drain(b->block);
-    assert_in_range(fake.now_ns - before, 100 * NS_PER_S, 200 * NS_PER_S);
+    assert_in_range(fakexen.now_ns - before, 100 * NS_PER_S, 200 * NS_PER_S);
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(b->ios[i].done, 1);
         assert_int_equal(b->ios[i].result, -EIO);
     }
-    assert_true(fake_said("gives no answer"));
+    assert_true(fakexen_said("gives no answer"));
 }
 
 /* Events without anything in the ring. */
@@ -852,12 +852,12 @@ static void events_for_nothing_are_harmless(void **state)
 {
     struct bench *b = with_requests(state);
     for (unsigned i = 0; i < 100; i++) {
-        fake_raise(b->back.port);
-        fake_settle();
+        fakexen_raise(b->back.port);
+        fakexen_settle();
     }
     assert_int_equal(b->ios[0].done, 0);
     b->back.hold = false;
-    fake_settle();
+    fakexen_settle();
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(b->ios[i].result, 0);
 }

@@ -56,12 +56,12 @@ static int set_up(void **state)
 {
     struct bench *b = *state = calloc(1, sizeof(*b));
     assert_non_null(b);
-    fake_init();
+    fakexen_init();
     b->room = sizeof(b->got);
-    fake_set(DIR "/backend", BACK);
-    fake_set(DIR "/backend-id", "0");
-    fake_set(DIR "/state", "1");
-    fake_set(BACK "/state", "1");
+    fakexen_set(DIR "/backend", BACK);
+    fakexen_set(DIR "/backend-id", "0");
+    fakexen_set(DIR "/state", "1");
+    fakexen_set(BACK "/state", "1");
     return 0;
 }
 
@@ -69,7 +69,7 @@ static int tear_down(void **state)
 {
     struct bench *b = *state;
     chr_close(b->chr);
-    fake_finish();
+    fakexen_finish();
     free(b);
     return 0;
 }
@@ -78,14 +78,14 @@ static int tear_down(void **state)
 static struct bench *connected(void **state)
 {
     struct bench *b = *state;
-    assert_int_equal(consfront_open(3, &fake.loop, &fake.log, &b->chr), 0);
+    assert_int_equal(consfront_open(3, &fakexen.loop, &fakexen.log, &b->chr), 0);
     chr_bind(b->chr, &user, b);
-    b->page = (void *)fake_map((grant_ref_t)fake_get_number(DIR "/ring-ref"), false);
-    b->port = (evtchn_port_t)fake_get_number(DIR "/port");
+    b->page = (void *)fakexen_map((grant_ref_t)fakexen_get_number(DIR "/ring-ref"), false);
+    b->port = (evtchn_port_t)fakexen_get_number(DIR "/port");
     assert_non_null(b->page);
-    assert_int_equal(fake.ports[b->port].remote, 0);
-    fake_set(BACK "/state", "4");
-    fake_settle();
+    assert_int_equal(fakexen.ports[b->port].remote, 0);
+    fakexen_set(BACK "/state", "4");
+    fakexen_settle();
     return b;
 }
 
@@ -98,27 +98,27 @@ static void type(struct bench *b, const char *text)
 {
     for (; *text; text++)
         b->page->in[MASK_XENCONS_IDX(b->page->in_prod++, b->page->in)] = *text;
-    fake_raise(b->port);
-    fake_settle();
+    fakexen_raise(b->port);
+    fakexen_settle();
 }
 
 static void it_connects_without_waiting(void **state)
 {
     struct bench *b = *state;
-    uint64_t before = fake.now_ns;
-    assert_int_equal(consfront_open(3, &fake.loop, &fake.log, &b->chr), 0);
-    assert_true(fake.now_ns - before < NS_PER_S);
-    assert_string_equal(fake_get(DIR "/state"), "4");
-    assert_non_null(fake_get(DIR "/ring-ref"));
-    assert_non_null(fake_get(DIR "/port"));
+    uint64_t before = fakexen.now_ns;
+    assert_int_equal(consfront_open(3, &fakexen.loop, &fakexen.log, &b->chr), 0);
+    assert_true(fakexen.now_ns - before < NS_PER_S);
+    assert_string_equal(fakexen_get(DIR "/state"), "4");
+    assert_non_null(fakexen_get(DIR "/ring-ref"));
+    assert_non_null(fakexen_get(DIR "/port"));
     assert_string_equal(b->chr->filename, "console:3");
     assert_false(b->chr->connected);
     chr_bind(b->chr, &user, b);
     assert_int_equal(write_text(b, "early"), 5); /* waits in the ring */
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(b->opened, 0);
-    fake_set(BACK "/state", "4");
-    fake_settle();
+    fakexen_set(BACK "/state", "4");
+    fakexen_settle();
     assert_int_equal(b->opened, 1);
     assert_true(b->chr->connected);
 }
@@ -129,9 +129,9 @@ static void output_goes_to_the_ring(void **state)
     char text[1500];
     memset(text, 'x', sizeof(text));
     for (unsigned round = 0; round < 50; round++) {
-        unsigned before = fake.ports[b->port].notified;
+        unsigned before = fakexen.ports[b->port].notified;
         assert_int_equal(chr_write(b->chr, (const uint8_t *)text, sizeof(text)), sizeof(text));
-        assert_int_equal(fake.ports[b->port].notified, before + 1);
+        assert_int_equal(fakexen.ports[b->port].notified, before + 1);
         assert_int_equal(b->page->out_prod - b->page->out_cons, sizeof(text));
         assert_int_equal(b->page->out[MASK_XENCONS_IDX(b->page->out_prod - 1, b->page->out)], 'x');
         b->page->out_cons = b->page->out_prod;
@@ -172,13 +172,13 @@ static void input_waits_for_room(void **state)
     assert_int_equal(b->nr_got, 3);
     assert_int_equal(b->page->in_prod - b->page->in_cons, 5);
     b->room = 100;
-    unsigned before = fake.ports[b->port].notified;
+    unsigned before = fakexen.ports[b->port].notified;
     chr_resume(b->chr);
     assert_int_equal(b->nr_got, 3); /* from the loop, not from inside the call */
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(b->nr_got, 8);
     assert_memory_equal(b->got, "abcdefgh", 8);
-    assert_true(fake.ports[b->port].notified > before);
+    assert_true(fakexen.ports[b->port].notified > before);
 }
 
 static void a_user_may_want_no_input(void **state)
@@ -188,32 +188,32 @@ static void a_user_may_want_no_input(void **state)
     chr_bind(b->chr, &deaf, b);
     type(b, "abc");
     assert_int_equal(b->page->in_prod - b->page->in_cons, 3);
-    fake_set(BACK "/state", "6");
-    fake_settle();
+    fakexen_set(BACK "/state", "6");
+    fakexen_settle();
     assert_false(b->chr->connected);
 }
 
 static void a_back_end_that_leaves_is_told(void **state)
 {
     struct bench *b = connected(state);
-    fake_set(BACK "/state", "5");
-    fake_settle();
+    fakexen_set(BACK "/state", "5");
+    fakexen_settle();
     assert_int_equal(b->closed, 1);
     assert_false(b->chr->connected);
-    fake_set(BACK "/state", "6");
-    fake_settle();
+    fakexen_set(BACK "/state", "6");
+    fakexen_settle();
     assert_int_equal(b->closed, 1);
 }
 
 static void closing_gives_all_back(void **state)
 {
     struct bench *b = connected(state);
-    fake_set(BACK "/state", "6");
+    fakexen_set(BACK "/state", "6");
     chr_close(b->chr);
     b->chr = NULL;
-    assert_int_equal(fake_pages_used(), 0);
-    assert_string_equal(fake_get(DIR "/state"), "6");
-    assert_false(fake.ports[b->port].used);
+    assert_int_equal(fakexen_pages_used(), 0);
+    assert_string_equal(fakexen_get(DIR "/state"), "6");
+    assert_false(fakexen.ports[b->port].used);
 }
 
 static void it_may_be_closed_by_who_gets_the_input(void **state)
@@ -224,7 +224,7 @@ static void it_may_be_closed_by_who_gets_the_input(void **state)
     type(b, "abcdef");
     assert_int_equal(b->nr_got, 2);
     assert_null(b->chr);
-    assert_int_equal(fake_pages_used(), 0);
+    assert_int_equal(fakexen_pages_used(), 0);
 }
 
 /* --- Back ends that lie, or aren't there --- */
@@ -233,18 +233,18 @@ static void an_input_index_that_is_too_far(void **state)
 {
     struct bench *b = connected(state);
     b->page->in_prod = b->page->in_cons + sizeof(b->page->in) + 1;
-    fake_raise(b->port);
-    fake_settle();
-    assert_true(fake_said("console/3: the other end moved its ring index too far"));
+    fakexen_raise(b->port);
+    fakexen_settle();
+    assert_true(fakexen_said("console/3: the other end moved its ring index too far"));
     assert_int_equal(b->nr_got, 0);
     assert_int_equal(b->closed, 1);
     assert_int_equal(write_text(b, "abc"), 3); /* vanishes */
     assert_int_equal(b->page->out_prod, 0);
     b->page->in_prod = b->page->in_cons + 5;
-    fake_raise(b->port);
-    fake_settle();
+    fakexen_raise(b->port);
+    fakexen_settle();
     assert_int_equal(b->nr_got, 0);
-    assert_false(fake_said("index"));
+    assert_false(fakexen_said("index"));
 }
 
 static void an_output_index_that_is_too_far(void **state)
@@ -252,8 +252,8 @@ static void an_output_index_that_is_too_far(void **state)
     struct bench *b = connected(state);
     b->page->out_cons = 1;
     assert_int_equal(write_text(b, "abc"), 3);
-    fake_settle();
-    assert_true(fake_said("ring index"));
+    fakexen_settle();
+    assert_true(fakexen_said("ring index"));
     assert_int_equal(b->closed, 1);
     b->page->out_cons = 0;
     assert_int_equal(write_text(b, "abc"), 3);
@@ -278,34 +278,34 @@ static void what_it_writes_to_our_indices_does_nothing(void **state)
 static void missing_nodes_are_refused(void **state)
 {
     struct bench *b = *state;
-    fake_set(DIR "/backend-id", "x");
-    assert_int_equal(consfront_open(3, &fake.loop, &fake.log, &b->chr), -EIO);
-    assert_true(fake_said("console/3: backend-id is no domain"));
-    assert_int_equal(consfront_open(4, &fake.loop, &fake.log, &b->chr), -ENOENT);
-    assert_true(fake_said("console/4: device/console/4/backend"));
-    assert_int_equal(fake_pages_used(), 0);
+    fakexen_set(DIR "/backend-id", "x");
+    assert_int_equal(consfront_open(3, &fakexen.loop, &fakexen.log, &b->chr), -EIO);
+    assert_true(fakexen_said("console/3: backend-id is no domain"));
+    assert_int_equal(consfront_open(4, &fakexen.loop, &fakexen.log, &b->chr), -ENOENT);
+    assert_true(fakexen_said("console/4: device/console/4/backend"));
+    assert_int_equal(fakexen_pages_used(), 0);
 }
 
 static void too_little_of_everything_is_refused(void **state)
 {
     struct bench *b = *state;
-    fake.page_limit = 0;
-    assert_int_equal(consfront_open(3, &fake.loop, &fake.log, &b->chr), -ENOMEM);
-    assert_true(fake_said("no memory or grant"));
-    fake.page_limit = 1;
-    fake.fail_alloc_port = -ENOSPC;
-    assert_int_equal(consfront_open(3, &fake.loop, &fake.log, &b->chr), -ENOSPC);
-    assert_true(fake_said("no event channel"));
-    assert_int_equal(fake_pages_used(), 0);
+    fakexen.page_limit = 0;
+    assert_int_equal(consfront_open(3, &fakexen.loop, &fakexen.log, &b->chr), -ENOMEM);
+    assert_true(fakexen_said("no memory or grant"));
+    fakexen.page_limit = 1;
+    fakexen.fail_alloc_port = -ENOSPC;
+    assert_int_equal(consfront_open(3, &fakexen.loop, &fakexen.log, &b->chr), -ENOSPC);
+    assert_true(fakexen_said("no event channel"));
+    assert_int_equal(fakexen_pages_used(), 0);
     for (unsigned i = 0; i < 7; i++) {
-        fake.store.error = "EACCES";
-        fake.store.error_after = i;
-        int err = consfront_open(3, &fake.loop, &fake.log, &b->chr);
+        fakexen.store.error = "EACCES";
+        fakexen.store.error_after = i;
+        int err = consfront_open(3, &fakexen.loop, &fakexen.log, &b->chr);
         if (!err)
             chr_close(b->chr);
         b->chr = NULL;
-        fake.store.error = NULL;
-        assert_int_equal(fake_pages_used(), 0);
+        fakexen.store.error = NULL;
+        assert_int_equal(fakexen_pages_used(), 0);
     }
 }
 

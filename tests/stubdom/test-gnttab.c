@@ -11,20 +11,20 @@ enum { PER_FRAME = PAGE_BYTES / sizeof(struct grant_entry_v1) };
 
 static int set_up(void **state)
 {
-    fake_init();
+    fakexen_init();
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    fake_finish();
+    fakexen_finish();
     return 0;
 }
 
 static const struct grant_entry_v1 *entry(grant_ref_t ref)
 {
-    assert_in_range(ref / PER_FRAME, 0, fake.table_frames - 1);
-    return &fake.table[ref / PER_FRAME][ref % PER_FRAME];
+    assert_in_range(ref / PER_FRAME, 0, fakexen.table_frames - 1);
+    return &fakexen.table[ref / PER_FRAME][ref % PER_FRAME];
 }
 
 /* [grant_table.h, "Introducing a valid entry into the grant table"] */
@@ -50,18 +50,18 @@ static void a_grant_names_domain_and_frame(void **state)
 static void the_toolstack_s_entries_stay(void **state)
 {
     uint8_t *page = page_alloc(1);
-    fake.table[0][GNTTAB_RESERVED_CONSOLE] = (struct grant_entry_v1){ GTF_permit_access, 1, 2 };
-    fake.table[0][GNTTAB_RESERVED_XENSTORE] = (struct grant_entry_v1){ GTF_permit_access, 3, 4 };
+    fakexen.table[0][GNTTAB_RESERVED_CONSOLE] = (struct grant_entry_v1){ GTF_permit_access, 1, 2 };
+    fakexen.table[0][GNTTAB_RESERVED_XENSTORE] = (struct grant_entry_v1){ GTF_permit_access, 3, 4 };
     for (unsigned i = GNTTAB_NR_RESERVED_ENTRIES; i < PER_FRAME; i++) {
         grant_ref_t ref;
         assert_int_equal(gnttab_grant(0, page, false, &ref), 0);
         assert_in_range(ref, GNTTAB_NR_RESERVED_ENTRIES, PER_FRAME - 1);
     }
-    assert_int_equal(fake.table_frames, 1);
-    assert_int_equal(fake.table[0][GNTTAB_RESERVED_CONSOLE].domid, 1);
-    assert_int_equal(fake.table[0][GNTTAB_RESERVED_XENSTORE].frame, 4);
+    assert_int_equal(fakexen.table_frames, 1);
+    assert_int_equal(fakexen.table[0][GNTTAB_RESERVED_CONSOLE].domid, 1);
+    assert_int_equal(fakexen.table[0][GNTTAB_RESERVED_XENSTORE].frame, 4);
     for (unsigned i = 2; i < GNTTAB_NR_RESERVED_ENTRIES; i++)
-        assert_int_equal(fake.table[0][i].flags, 0);
+        assert_int_equal(fakexen.table[0][i].flags, 0);
 }
 
 /* What the other domain has mapped stays granted, and its reference isn't given to anybody else. */
@@ -70,14 +70,14 @@ static void a_page_in_use_is_not_taken_back(void **state)
     uint8_t *pages = page_alloc(2);
     grant_ref_t ref, other;
     assert_int_equal(gnttab_grant(0, pages, false, &ref), 0);
-    assert_ptr_equal(fake_map(ref, true), pages);
+    assert_ptr_equal(fakexen_map(ref, true), pages);
     assert_int_equal(gnttab_revoke(ref), -EBUSY);
     assert_int_equal(entry(ref)->frame, page_frame(pages));
     for (unsigned i = 0; i < 2 * PER_FRAME; i++) {
         assert_int_equal(gnttab_grant(0, pages + PAGE_BYTES, false, &other), 0);
         assert_int_not_equal(other, ref);
     }
-    fake_unmap(ref);
+    fakexen_unmap(ref);
     assert_int_equal(gnttab_revoke(ref), 0);
     assert_int_equal(gnttab_grant(0, pages + PAGE_BYTES, false, &other), 0);
     assert_int_equal(other, ref); /* free again */
@@ -89,9 +89,9 @@ static void reading_is_use(void **state)
     uint8_t *page = page_alloc(1);
     grant_ref_t ref;
     assert_int_equal(gnttab_grant(0, page, true, &ref), 0);
-    fake.table[0][ref].flags |= GTF_reading;
+    fakexen.table[0][ref].flags |= GTF_reading;
     assert_int_equal(gnttab_revoke(ref), -EBUSY);
-    fake_unmap(ref);
+    fakexen_unmap(ref);
     assert_int_equal(gnttab_revoke(ref), 0);
 }
 
@@ -109,7 +109,7 @@ static void the_table_grows_up_to_what_the_toolstack_allows(void **state)
 {
     uint8_t *page = page_alloc(1);
     assert_int_equal(grants_until_full(page), 4 * PER_FRAME - GNTTAB_NR_RESERVED_ENTRIES);
-    assert_int_equal(fake.table_frames, 4);
+    assert_int_equal(fakexen.table_frames, 4);
     assert_int_equal(gnttab_revoke(3 * PER_FRAME + 17), 0);
     assert_int_equal(grants_until_full(page), 1);
 }
@@ -117,8 +117,8 @@ static void the_table_grows_up_to_what_the_toolstack_allows(void **state)
 static void the_table_grows_up_to_what_we_have_room_for(void **state)
 {
     uint8_t *page = page_alloc(1);
-    fake.max_frames = 64;
-    fake.windows = 0;
+    fakexen.max_frames = 64;
+    fakexen.windows = 0;
     assert_int_equal(gnttab_init(), 0);
     assert_int_equal(grants_until_full(page), 8 * PER_FRAME - GNTTAB_NR_RESERVED_ENTRIES);
 }
@@ -129,9 +129,9 @@ static void a_table_that_doesn_t_grow_is_full(void **state)
     grant_ref_t ref;
     for (unsigned i = GNTTAB_NR_RESERVED_ENTRIES; i < PER_FRAME; i++)
         assert_int_equal(gnttab_grant(0, page, false, &ref), 0);
-    fake.fail_setup = -ENOMEM;
+    fakexen.fail_setup = -ENOMEM;
     assert_int_equal(gnttab_grant(0, page, false, &ref), -ENOMEM);
-    fake.fail_map = -EPERM;
+    fakexen.fail_map = -EPERM;
     assert_int_equal(gnttab_grant(0, page, false, &ref), -EPERM);
     assert_int_equal(gnttab_grant(0, page, false, &ref), 0);
     assert_int_equal(ref, PER_FRAME);
@@ -139,9 +139,9 @@ static void a_table_that_doesn_t_grow_is_full(void **state)
 
 static void no_table_is_told(void **state)
 {
-    fake.fail_setup = -ENOSYS;
+    fakexen.fail_setup = -ENOSYS;
     assert_int_equal(gnttab_init(), -ENOSYS);
-    fake.max_frames = 0;
+    fakexen.max_frames = 0;
     assert_int_equal(gnttab_init(), -ENOSPC);
 }
 
@@ -150,25 +150,25 @@ static void a_frame_beyond_16_tib_is_refused(void **state)
 {
     uint8_t *page = page_alloc(1);
     grant_ref_t ref;
-    fake.frame_offset = UINT64_C(1) << 32;
+    fakexen.frame_offset = UINT64_C(1) << 32;
     assert_int_equal(gnttab_grant(0, page, false, &ref), -ENOSPC);
-    fake.frame_offset = 0;
+    fakexen.frame_offset = 0;
 }
 
 /* A PVH domain puts the frame in the place of a page of its own. */
 static void a_pvh_domain_maps_the_table_its_own_way(void **state)
 {
-    free(fake.table[0]);
-    fake.table_frames = 0;
-    fake.pvh = true;
+    free(fakexen.table[0]);
+    fakexen.table_frames = 0;
+    fakexen.pvh = true;
     assert_int_equal(gnttab_init(), 0);
-    assert_int_equal(fake.table_frames, 1);
-    assert_int_equal(fake_pages_used(), 1);
+    assert_int_equal(fakexen.table_frames, 1);
+    assert_int_equal(fakexen_pages_used(), 1);
     uint8_t *page = page_alloc(1);
     assert_int_equal(grants_until_full(page), 4 * PER_FRAME - GNTTAB_NR_RESERVED_ENTRIES);
     assert_int_equal(entry(PER_FRAME)->frame, page_frame(page));
-    fake.page_limit = 0;
-    fake.table_frames = 0;
+    fakexen.page_limit = 0;
+    fakexen.table_frames = 0;
     assert_int_equal(gnttab_init(), -ENOMEM);
 }
 

@@ -65,7 +65,7 @@ static int set_up(void **state)
 {
     struct bench *b = *state = calloc(1, sizeof(*b));
     assert_non_null(b);
-    fake_init();
+    fakexen_init();
     b->room = sizeof(b->got);
     return 0;
 }
@@ -74,7 +74,7 @@ static int tear_down(void **state)
 {
     struct bench *b = *state;
     chr_close(b->chr);
-    fake_finish();
+    fakexen_finish();
     free(b);
     return 0;
 }
@@ -82,13 +82,13 @@ static int tear_down(void **state)
 static struct bench *served(void **state)
 {
     struct bench *b = *state;
-    assert_int_equal(vchan_open(PATH, &fake.loop, &fake.log, &b->chr), 0);
+    assert_int_equal(vchan_open(PATH, &fakexen.loop, &fakexen.log, &b->chr), 0);
     chr_bind(b->chr, &user, b);
-    b->page = (void *)fake_map((grant_ref_t)fake_get_number(PATH "/ring-ref"), false);
-    b->port = (evtchn_port_t)fake_get_number(PATH "/event-channel");
+    b->page = (void *)fakexen_map((grant_ref_t)fakexen_get_number(PATH "/ring-ref"), false);
+    b->port = (evtchn_port_t)fakexen_get_number(PATH "/event-channel");
     assert_non_null(b->page);
-    assert_int_equal(fake.ports[b->port].remote, 0);
-    fake_settle();
+    assert_int_equal(fakexen.ports[b->port].remote, 0);
+    fakexen_settle();
     return b;
 }
 
@@ -98,8 +98,8 @@ static void kick(struct bench *b, uint8_t bit)
     bool wanted = b->page->cli_notify & bit;
     b->page->cli_notify &= (uint8_t)~bit;
     if (wanted)
-        fake_raise(b->port);
-    fake_settle();
+        fakexen_raise(b->port);
+    fakexen_settle();
 }
 
 static void come(struct bench *b)
@@ -107,15 +107,15 @@ static void come(struct bench *b)
     assert_int_equal(b->page->srv_live, 1);
     assert_int_equal(b->page->cli_live, 2);
     b->page->cli_live = 1;
-    fake_raise(b->port);
-    fake_settle();
+    fakexen_raise(b->port);
+    fakexen_settle();
 }
 
 static void leave(struct bench *b)
 {
     b->page->cli_live = 0;
-    fake_raise(b->port);
-    fake_settle();
+    fakexen_raise(b->port);
+    fakexen_settle();
 }
 
 static void say(struct bench *b, const char *text)
@@ -195,8 +195,8 @@ static void each_client_is_a_new_peer(void **state)
         assert_int_equal(b->page->right.prod, 0);
         assert_int_equal(b->page->right.cons, 0);
     }
-    assert_int_equal(fake_get_number(PATH "/event-channel"), b->port);
-    assert_int_equal(fake.lines, 0);
+    assert_int_equal(fakexen_get_number(PATH "/event-channel"), b->port);
+    assert_int_equal(fakexen.lines, 0);
 }
 
 /* It says its last words and goes, before we look. */
@@ -214,18 +214,18 @@ static void the_last_words_of_a_client_are_heard(void **state)
 static void a_client_that_comes_before_the_user(void **state)
 {
     struct bench *b = *state;
-    assert_int_equal(vchan_open(PATH, &fake.loop, &fake.log, &b->chr), 0);
-    b->page = (void *)fake_map((grant_ref_t)fake_get_number(PATH "/ring-ref"), false);
-    b->port = (evtchn_port_t)fake_get_number(PATH "/event-channel");
+    assert_int_equal(vchan_open(PATH, &fakexen.loop, &fakexen.log, &b->chr), 0);
+    b->page = (void *)fakexen_map((grant_ref_t)fakexen_get_number(PATH "/ring-ref"), false);
+    b->port = (evtchn_port_t)fakexen_get_number(PATH "/event-channel");
     b->page->cli_live = 1;
     memcpy((char *)b->page + LEFT, "early", 5);
     b->page->left.prod = 5;
-    fake_raise(b->port);
-    fake_settle();
+    fakexen_raise(b->port);
+    fakexen_settle();
     assert_int_equal(b->nr_got, 0);
     chr_bind(b->chr, &user, b);
     assert_int_equal(b->opened, 0); /* not from inside the call */
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(b->opened, 1);
     assert_int_equal(b->nr_got, 5);
 }
@@ -271,7 +271,7 @@ static void input_waits_for_room(void **state)
     b->room = 100;
     chr_resume(b->chr);
     assert_int_equal(b->nr_got, 0);
-    fake_settle();
+    fakexen_settle();
     assert_int_equal(b->nr_got, 3);
     assert_int_equal(b->page->left.cons, 3);
 }
@@ -281,10 +281,10 @@ static void a_client_can_be_hung_up_on(void **state)
     struct bench *b = served(state);
     come(b);
     b->hangs_up = true;
-    unsigned before = fake.ports[b->port].notified;
+    unsigned before = fakexen.ports[b->port].notified;
     say(b, "rubbish");
     assert_int_equal(b->page->srv_live, 0); /* how it finds out */
-    assert_true(fake.ports[b->port].notified > before);
+    assert_true(fakexen.ports[b->port].notified > before);
     assert_int_equal(b->closed, 1);
     assert_int_equal(chr_write(b->chr, (const uint8_t *)"x", 1), 1);
     assert_int_equal(b->page->right.prod, 0);
@@ -299,14 +299,14 @@ static void a_client_can_be_hung_up_on(void **state)
 static void closing_tells_the_client(void **state)
 {
     struct bench *b = served(state);
-    grant_ref_t ref = (grant_ref_t)fake_get_number(PATH "/ring-ref");
+    grant_ref_t ref = (grant_ref_t)fakexen_get_number(PATH "/ring-ref");
     come(b);
-    assert_non_null(fake_map(ref, true));
+    assert_non_null(fakexen_map(ref, true));
     chr_close(b->chr);
     b->chr = NULL;
     assert_int_equal(b->page->srv_live, 0);
-    assert_int_equal(fake_pages_used(), 1); /* the client has it mapped */
-    assert_true(fake_said("memory is lost"));
+    assert_int_equal(fakexen_pages_used(), 1); /* the client has it mapped */
+    assert_true(fakexen_said("memory is lost"));
     assert_int_equal(b->closed, 0);
 }
 
@@ -315,8 +315,8 @@ static void closing_gives_all_back(void **state)
     struct bench *b = served(state);
     chr_close(b->chr);
     b->chr = NULL;
-    assert_int_equal(fake_pages_used(), 0);
-    assert_false(fake.ports[b->port].used);
+    assert_int_equal(fakexen_pages_used(), 0);
+    assert_false(fakexen.ports[b->port].used);
 }
 
 static void it_may_be_closed_by_who_gets_the_input(void **state)
@@ -326,22 +326,22 @@ static void it_may_be_closed_by_who_gets_the_input(void **state)
     b->closes = true;
     say(b, "quit");
     assert_null(b->chr);
-    assert_int_equal(fake_pages_used(), 0);
+    assert_int_equal(fakexen_pages_used(), 0);
 }
 
 /* --- Clients that lie --- */
 
 static void gone_until_it_leaves(struct bench *b)
 {
-    fake_raise(b->port);
-    fake_settle();
-    assert_true(fake_said("qmp-vchan: the other end moved its ring index too far"));
+    fakexen_raise(b->port);
+    fakexen_settle();
+    assert_true(fakexen_said("qmp-vchan: the other end moved its ring index too far"));
     assert_int_equal(b->closed, 1);
     assert_int_equal(b->page->srv_live, 0);
     size_t before = b->nr_got;
     b->page->left.prod = b->page->left.cons + 3;
-    fake_raise(b->port);
-    fake_settle();
+    fakexen_raise(b->port);
+    fakexen_settle();
     assert_int_equal(b->nr_got, before);
     leave(b);
     come(b);
@@ -403,8 +403,8 @@ static void what_it_writes_to_our_part_does_nothing(void **state)
     say(b, "");
     ((char *)b->page)[LEFT] = 'a';
     b->page->left.prod = 1;
-    fake_raise(b->port);
-    fake_settle();
+    fakexen_raise(b->port);
+    fakexen_settle();
     assert_int_equal(b->nr_got, 1);
     assert_int_equal(b->got[0], 'a');
     assert_int_equal(chr_write(b->chr, (const uint8_t *)"b", 1), 1);
@@ -417,8 +417,8 @@ static void a_live_byte_that_can_t_be_is_no_client(void **state)
     struct bench *b = served(state);
     for (unsigned live = 2; live < 256; live++) {
         b->page->cli_live = (uint8_t)live;
-        fake_raise(b->port);
-        fake_settle();
+        fakexen_raise(b->port);
+        fakexen_settle();
         assert_int_equal(b->opened, 0);
     }
     leave(b);
@@ -431,26 +431,26 @@ static void a_live_byte_that_can_t_be_is_no_client(void **state)
 static void too_little_of_everything_is_refused(void **state)
 {
     struct bench *b = *state;
-    fake.page_limit = 0;
-    assert_int_equal(vchan_open(PATH, &fake.loop, &fake.log, &b->chr), -ENOMEM);
-    assert_true(fake_said("qmp-vchan: no memory or grant"));
-    fake.page_limit = 10;
-    fake.fail_alloc_port = -ENOSPC;
-    assert_int_equal(vchan_open(PATH, &fake.loop, &fake.log, &b->chr), -ENOSPC);
-    assert_true(fake_said("no event channel"));
+    fakexen.page_limit = 0;
+    assert_int_equal(vchan_open(PATH, &fakexen.loop, &fakexen.log, &b->chr), -ENOMEM);
+    assert_true(fakexen_said("qmp-vchan: no memory or grant"));
+    fakexen.page_limit = 10;
+    fakexen.fail_alloc_port = -ENOSPC;
+    assert_int_equal(vchan_open(PATH, &fakexen.loop, &fakexen.log, &b->chr), -ENOSPC);
+    assert_true(fakexen_said("no event channel"));
     for (unsigned i = 0; i < 2; i++) {
-        fake.store.error = "EACCES";
-        fake.store.error_after = i;
-        assert_int_equal(vchan_open(PATH, &fake.loop, &fake.log, &b->chr), -EACCES);
-        assert_true(fake_said("xenstore refuses the nodes"));
+        fakexen.store.error = "EACCES";
+        fakexen.store.error_after = i;
+        assert_int_equal(vchan_open(PATH, &fakexen.loop, &fakexen.log, &b->chr), -EACCES);
+        assert_true(fakexen_said("xenstore refuses the nodes"));
     }
     assert_int_equal(vchan_open("a/path/that/is/longer/than/any/path/that/a/node/of/a/stubdomain/has/or/is/going/to/"
                                 "have/in/all/the/time/to/come",
-                                &fake.loop, &fake.log, &b->chr),
+                                &fakexen.loop, &fakexen.log, &b->chr),
                      -ENAMETOOLONG);
-    assert_int_equal(fake_pages_used(), 0);
+    assert_int_equal(fakexen_pages_used(), 0);
     for (evtchn_port_t i = FAKE_STORE_PORT + 1; i < EVENTS_MAX_PORTS; i++)
-        assert_false(fake.ports[i].used);
+        assert_false(fakexen.ports[i].used);
 }
 
 int main(void)
