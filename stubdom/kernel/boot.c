@@ -40,13 +40,6 @@ void boot_image(struct mm_boot *boot)
     boot->guard = boot_page(stack_guard);
 }
 
-/* Stands in for main.c's. */
-__attribute__((weak)) int stubdom_main(void)
-{
-    console_print("no device model is linked in\n");
-    return 0;
-}
-
 _Noreturn void boot_run(struct boot_info *found, const char *line, uint64_t ticks)
 {
     int result;
