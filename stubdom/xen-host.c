@@ -8,14 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct xen_host {
+    struct log_rate offset_errors; /* the guest may set its clock as often as it likes */
+};
+
 int xen_host_open(struct xen *xen, char error[CONFIG_ERROR_BYTES])
 {
-    return 0;
+    xen->host = calloc(1, sizeof(*xen->host));
+    if (!xen->host)
+        snprintf(error, CONFIG_ERROR_BYTES, "out of memory");
+    return xen->host ? 0 : -ENOMEM;
 }
 
 void xen_host_close(struct xen *xen)
 {
     xen_host_deafen(xen);
+    free(xen->host);
+    xen->host = NULL;
 }
 
 static void fired(void *opaque)
@@ -59,5 +68,6 @@ void xen_store_time_offset(struct xen *xen, int64_t seconds)
 {
     int err = add_time_offset(xen->config.domid, seconds);
     if (err)
-        log_print(xen->config.log, LOG_WARN, "xen", "the guest's clock offset can't be stored: %s", strerror(-err));
+        log_limited(xen->config.log, LOG_WARN, &xen->host->offset_errors, "xen",
+                    "the guest's clock offset can't be stored: %s", strerror(-err));
 }
