@@ -24,7 +24,6 @@ static const struct {
       "there is no SCSI host adapter; use IDE (vdev=hda), AHCI (hdtype=\"ahci\"), NVMe or PV disks (vdev=xvda)" },
     { "virtio-blk-pci|virtio-serial|virtio-serial-pci|virtserialport|virtconsole|virtio-rng-pci|virtio-balloon-pci",
       "virtio devices are not emulated yet" },
-    { "xen-platform", "the Xen platform device comes with -machine xenfv only" },
     { "xen-pvdevice", "the Xen PV device is not emulated yet" },
     { "xen-pci-passthrough|vfio-pci", "PCI pass-through is not supported" },
     { "isa-debugcon", "the debug console is not there yet" },
@@ -312,6 +311,37 @@ bool option_slot(struct options *o, const char *text, unsigned *out)
     return true;
 }
 
+/* A register of the device that can't be another; what toolstacks say of it must be what it is. */
+static void option_list_fixed(struct option_list *l, const char *key, uint64_t value)
+{
+    uint64_t number;
+    const char *text = option_list_text(l, key);
+    if (text && (!option_number(text, &number) || number != value))
+        option_fail(l->o, "%s=%.64s: can't be changed from 0x%llx", key, text, (unsigned long long)value);
+}
+
+/* xenfv has it anyway; the pc that xenopsd asks for has it where that puts it. */
+static void device_xen_platform(struct options *o, struct option_list *l)
+{
+    char unused[OPTIONS_ID_BYTES];
+    const char *addr = option_list_text(l, "addr"), *id = option_list_text(l, "id");
+    option_list_fixed(l, "device-id", 0x0001);
+    option_list_fixed(l, "revision", 1);
+    option_list_fixed(l, "class-id", 0xff80);
+    option_list_fixed(l, "subvendor_id", 0x5853);
+    option_list_fixed(l, "subsystem_id", 0x0001);
+    option_list_only(l, "bus", "pci.0");
+    option_list_end(l);
+    if (id)
+        option_id(o, id, unused);
+    if (o->xen_platform_given)
+        option_fail(o, "there is one already");
+    if (!addr)
+        option_fail(o, "needs addr=");
+    else
+        o->xen_platform_given = option_slot(o, addr, &o->xen_platform_slot);
+}
+
 static void device_vga(struct options *o, struct option_list *l)
 {
     struct config *config = o->config;
@@ -322,6 +352,9 @@ static void device_vga(struct options *o, struct option_list *l)
     config->vga_romfile = option_list_text(l, "romfile");
     /* Without the BAR the ROM would need another way into the guest. */
     option_list_only(l, "rombar", config->vga_romfile && !*config->vga_romfile ? "0|1|on|off" : "1|on");
+    option_list_only(l, "qemu-extended-regs", "on|true");
+    option_list_fixed(l, "subvendor_id", 0x1af4);
+    option_list_fixed(l, "subsystem_id", 0x1100);
     option_list_only(l, "bus", "pci.0");
     option_list_end(l);
     if (id)
@@ -354,6 +387,8 @@ void option_device(struct options *o, const struct option_row *row, const char *
         device_ahci(o, &l);
     else if (!strcmp(model, "floppy"))
         device_floppy(o, &l);
+    else if (!strcmp(model, "xen-platform"))
+        device_xen_platform(o, &l);
     else if (!strcmp(model, "nvme"))
         option_nvme(o, &l);
     else if (!strcmp(model, "nvme-ns"))
@@ -361,7 +396,7 @@ void option_device(struct options *o, const struct option_row *row, const char *
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
         if (option_word(refused[i].models, model))
             option_fail(o, "%s", refused[i].why);
-    if (!option_word("VGA|ide-hd|ide-cd|ahci|ich9-ahci|floppy|nvme|nvme-ns", model))
+    if (!option_word("VGA|ide-hd|ide-cd|ahci|ich9-ahci|floppy|nvme|nvme-ns|xen-platform", model))
         option_fail(o, "unknown device");
 }
 
@@ -419,6 +454,21 @@ static void finish_floppy(struct options *o, const struct options_floppy *floppy
     add_floppy(o, &d, floppy->unit < CONFIG_MAX_FLOPPIES ? (unsigned)floppy->unit : free_floppy(o));
 }
 
+static void finish_xen_platform(struct options *o)
+{
+    enum config_machine machine = o->config->machine;
+    unsigned slot = machine == MACHINE_XENFV ? 2 : 3;
+    option_context(o, "-device xen-platform");
+    if (!o->xen_platform_given)
+        return;
+    if (machine != MACHINE_XENFV && machine != MACHINE_PC_XEN)
+        option_fail(o, "this machine has no devices");
+    else if (o->xen_platform_slot != slot)
+        option_fail(o, "addr=%x: the device is in slot %x of this machine", o->xen_platform_slot, slot);
+    else if (machine == MACHINE_PC_XEN)
+        o->config->xen_platform_slot = slot;
+}
+
 void option_finish_devices(struct options *o)
 {
     for (unsigned i = 0; i < o->nr_ides; i++)
@@ -427,7 +477,10 @@ void option_finish_devices(struct options *o)
         finish_floppy(o, &o->floppies[i]);
     /* The card has the first slot that the chipset leaves free, the controllers those behind it. */
     unsigned slot = o->config->machine == MACHINE_XENFV ? 3 : 2;
-    option_finish_nvme(o, slot + (o->config->vga != VGA_NONE) + o->config->ahci);
+    finish_xen_platform(o);
+    unsigned controllers = slot + (o->config->vga != VGA_NONE) + o->config->ahci;
+    bool in_between = o->config->xen_platform_slot && controllers >= o->config->xen_platform_slot;
+    option_finish_nvme(o, controllers + in_between);
     for (unsigned i = 0; i < o->nr_drives; i++) {
         option_context(o, "-drive %s", o->drives[i].drive.id);
         if (!o->drives[i].used)

@@ -106,6 +106,6 @@ void option_finish_nvme(struct options *o, unsigned first_slot)
     option_context(o, "-device nvme");
     if (config->nvme_slot == 0)
         config->nvme_slot = first_slot;
-    else if (config->nvme_slot < first_slot)
+    else if (config->nvme_slot < first_slot || config->nvme_slot == config->xen_platform_slot)
         option_fail(o, "addr=%x: the slot is taken", config->nvme_slot);
 }

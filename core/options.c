@@ -29,7 +29,7 @@ static const struct option_row rows[] = {
       option_drive, "a disk, CD or floppy image, or block device" },
     { "fda", "FILE", option_floppy, "floppy A, the same as -drive if=floppy,index=0,file=FILE" },
     { "fdb", "FILE", option_floppy, "floppy B" },
-    { "device", "MODEL[,id=ID][,...]", option_device, "VGA; ahci; nvme, nvme-ns; ide-hd, ide-cd with drive=ID,bus=ide.B,unit=U; floppy" },
+    { "device", "MODEL[,id=ID][,...]", option_device, "VGA; ahci; nvme, nvme-ns; ide-hd, ide-cd with drive=ID,bus=ide.B,unit=U; floppy; xen-platform" },
     { "vga", "none|std", option_vga, "std is -device VGA" },
     { "display", "none", option_display, "there is no local display" },
     { "vnc", "none", option_vnc, "there is no remote display" },

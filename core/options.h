@@ -52,8 +52,8 @@ struct options {
     unsigned nr_ides;
     const char *machine_type, *accel;
     bool platform, platform_given;
-    unsigned vga_slot;
-    bool vga_slot_given;
+    unsigned vga_slot, xen_platform_slot;
+    bool vga_slot_given, xen_platform_given;
     char ahci_id[OPTIONS_ID_BYTES]; /* "": none, or none was told */
     char nvme_id[OPTIONS_ID_BYTES];
     struct options_nvme nvmes[CONFIG_MAX_NVME];

@@ -62,15 +62,30 @@ static uint64_t ram_below_4g(const struct machine *m)
     return min_u64(m->config->ram_bytes, m->config->max_ram_below_4g);
 }
 
+/* Of the Xen platform device; 0: there is none. */
+static uint8_t platform_slot(const struct config *c)
+{
+    return c->machine == MACHINE_XENFV ? SLOT_PLATFORM : (uint8_t)c->xen_platform_slot;
+}
+
+/* The first one from slot on that the platform device leaves. */
+static uint8_t free_slot(const struct config *c, unsigned slot)
+{
+    return (uint8_t)(slot + (slot == platform_slot(c)));
+}
+
 static int create_pm(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
     const struct config *c = m->config;
-    unsigned last_fixed = c->machine == MACHINE_XENFV ? SLOT_PLATFORM : SLOT_PIIX;
-    unsigned nr_fixed = last_fixed + 1 + (c->vga != VGA_NONE); /* bridges, platform device and VGA can't be ejected */
+    uint32_t fixed = UINT32_C(3); /* bridges, platform device and VGA can't be ejected */
+    if (platform_slot(c))
+        fixed |= UINT32_C(1) << platform_slot(c);
+    if (c->vga != VGA_NONE)
+        fixed |= UINT32_C(1) << free_slot(c, SLOT_PIIX + 1);
     int err = piix4_pm_create(&(struct piix4_pm_config){ .id = "piix4-pm", .ports = &m->ports, .pci = &m->pci,
                                   .devfn = PCI_DEVFN(SLOT_PIIX, 3), .sci = irq_isa(&m->irqs, IRQ_SCI),
                                   .com1 = c->nr_serials > 0, .com2 = c->nr_serials > 1, .vcpus = c->vcpus,
-                                  .max_vcpus = c->max_vcpus, .removable_slots = ~((UINT32_C(1) << nr_fixed) - 1),
+                                  .max_vcpus = c->max_vcpus, .removable_slots = ~fixed,
                                   .power = machine_power, .sleep = machine_sleep, .opaque = m },
                               &m->pm);
     return add(m, m->pm, "piix4-pm", err, error);
@@ -256,7 +271,7 @@ static int create_platform(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
     struct device *dev;
     int err = xen_platform_create(&(struct xen_platform_config){ .id = "xen-platform", .ports = &m->ports, .pci = &m->pci,
-                                      .devfn = PCI_DEVFN(SLOT_PLATFORM, 0), .hv = m->hv, .unplug = machine_unplug,
+                                      .devfn = PCI_DEVFN(platform_slot(m->config), 0), .hv = m->hv, .unplug = machine_unplug,
                                       .opaque = m },
                                   &dev);
     return add(m, dev, "xen-platform", err, error);
@@ -343,7 +358,7 @@ static int create_serial(struct machine *m, unsigned i, char error[CONFIG_ERROR_
 int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES])
 {
     const struct config *c = m->config;
-    uint8_t slot = SLOT_PLATFORM;
+    uint8_t slot = free_slot(c, SLOT_PIIX + 1);
     int err = create_chipset(m, error);
     if (!err)
         err = create_ide(m, error);
@@ -351,14 +366,14 @@ int xenfv_create_devices(struct machine *m, char error[CONFIG_ERROR_BYTES])
         err = create_fdc(m, error);
     if (!err)
         err = create_cmos(m, error);
-    if (!err && c->machine == MACHINE_XENFV) {
+    if (!err && platform_slot(c))
         err = create_platform(m, error);
-        slot = SLOT_PLATFORM + 1;
+    if (!err && c->vga == VGA_STD) {
+        err = create_vga(m, slot, error);
+        slot = free_slot(c, slot + 1u);
     }
-    if (!err && c->vga == VGA_STD)
-        err = create_vga(m, slot++, error);
     if (!err && c->ahci)
-        err = create_ahci(m, slot++, error);
+        err = create_ahci(m, slot, error);
     if (!err && c->nvme)
         err = create_nvme(m, error);
     if (!err)

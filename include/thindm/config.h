@@ -35,7 +35,7 @@ enum { CONFIG_QEMU_MAJOR = 7, CONFIG_QEMU_MINOR = 2, CONFIG_QEMU_MICRO = 22 };
 #define CONFIG_NULL_DISK "null-co://"
 
 /*
- * XENFV has the Xen platform device in slot 2, PC_XEN has not; NONE: only a monitor, no domain (libxl's option probe);
+ * XENFV has the Xen platform device in slot 2, PC_XEN only if a -device says so; NONE: only a monitor, no domain (libxl's option probe);
  * XENPV: only PV back ends, for a domain without emulated hardware.
  */
 enum config_machine { MACHINE_XENFV, MACHINE_PC_XEN, MACHINE_NONE, MACHINE_XENPV };
@@ -81,6 +81,7 @@ struct config {
     unsigned nr_monitors;
     struct chr_config serials[CONFIG_MAX_SERIALS]; /* a -chardev used by -serial is here, not in chrs */
     unsigned nr_serials;
+    unsigned xen_platform_slot; /* of PC_XEN; 0: it has none */
     enum config_vga vga;
     uint64_t vga_bytes;      /* power of two, 1 to 512 MiB */
     const char *vga_romfile; /* NULL: the default file; "": no ROM */

@@ -193,6 +193,23 @@ static void without_platform_device_vga_moves_down(void **state)
     board_free(b);
 }
 
+/* As xenopsd places it: the card below it, a controller above. */
+static void the_platform_device_elsewhere(void **state)
+{
+    char error[CONFIG_ERROR_BYTES] = "";
+    struct board *b = board_new();
+    b->config.machine = MACHINE_PC_XEN;
+    b->config.xen_platform_slot = 3;
+    b->config.ahci = true;
+    assert_int_equal(board_start(b, error), 0);
+    assert_int_equal(cfg(b, 2, 0, 0, 4), 0x11111234);
+    assert_int_equal(cfg(b, 3, 0, 0, 4), 0x00015853);
+    assert_int_equal(cfg(b, 4, 0, PCI_REVISION, 4) >> 8, 0x010601);
+    assert_int_equal(bus_read(&b->machine.ports, UNPLUG_PORT, 2), MAGIC);
+    assert_int_equal(bus_read(&b->machine.ports, 0xae0c, 4), 0xfffffff0);
+    board_free(b);
+}
+
 static void a_part_that_fails_leaves_nothing(void **state)
 {
     char error[CONFIG_ERROR_BYTES] = "";
@@ -636,6 +653,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(functions_are_where_guests_know_them),
         cmocka_unit_test(without_platform_device_vga_moves_down),
+        cmocka_unit_test(the_platform_device_elsewhere),
         cmocka_unit_test(a_part_that_fails_leaves_nothing),
         TEST(unplug_closes_the_disk_and_keeps_the_cd),
         cmocka_unit_test(ahci_is_behind_vga_and_unplugged_too),

@@ -162,6 +162,7 @@ static void xenopsd_line(void **state)
          "-trace enable=xen_platform_log -sandbox on,obsolete=deny,elevateprivileges=allow,spawn=deny,"
          "resourcecontrol=deny -pidfile /run/p -boot order=dc -qmp unix:/r/qmp-libxl-3,server,nowait "
          "-qmp unix:/r/qmp-event-3,server,nowait -device VGA,vgamem_mb=9,addr=2,romfile=,rombar=1 "
+         "-device xen-platform,addr=3 "
          "-drive file=/d,if=none,id=ide0-hd1,auto-read-only=off,format=raw -device "
          "ide-hd,drive=ide0-hd1,bus=ide.0,unit=1 "
          "-drive if=none,id=ide1-cd1,read-only=on -device ide-cd,drive=ide1-cd1,bus=ide.1,unit=1");
@@ -178,6 +179,7 @@ static void xenopsd_line(void **state)
     assert_false(c->chrs[1].wait);
     assert_int_equal(c->vga_bytes, 16 * MIB);
     assert_string_equal(c->vga_romfile, "");
+    assert_int_equal(c->xen_platform_slot, 3);
     assert_string_equal(c->ide[1].id, "ide0-hd1");
     assert_string_equal(c->ide[1].qdev_id, "");
     assert_string_equal(c->ide[3].id, "ide1-cd1");
@@ -342,8 +344,6 @@ static void missing_devices_are_named(void **state)
     refused("-device scsi-hd,drive=scsi0-hd0,scsi-id=0", "-device scsi-hd: " NO_SCSI);
     refused("-device virtio-serial", "-device virtio-serial: virtio devices are not emulated yet");
     refused("-device xen-pvdevice,device-id=0xc000", "-device xen-pvdevice: the Xen PV device is not emulated yet");
-    refused("-device xen-platform,addr=3",
-            "-device xen-platform: the Xen platform device comes with -machine xenfv only");
     refused("-device isa-debugcon,chardev=ovmf,iobase=0x402",
             "-device isa-debugcon: the debug console is not there yet");
     refused("-device tpm-crb,tpmdev=tpm0", "-device tpm-crb: TPMs are not emulated");
@@ -462,7 +462,41 @@ static void vga_is_checked(void **state)
     refused("-device VGA,vgamem_mb=many", "-device VGA: vgamem_mb=many is not a number");
     refused("-device VGA,vgamem_mb=99999999999", "-device VGA: vgamem_mb=99999999999 is not within 0 and 4294967295");
     refused("-device VGA,rombar=0", "-device VGA: rombar=0 is not supported");
-    refused("-device VGA,subvendor_id=0x5853", "-device VGA: unknown key 'subvendor_id'");
+}
+
+/* It is there, or where xenopsd puts it, and what is said of its registers is so. */
+static void the_platform_device(void **state)
+{
+    struct line l;
+    good(&l, "-device xen-platform,addr=2");
+    assert_int_equal(l.config.xen_platform_slot, 0); /* xenfv's own */
+    config_free(&l.config);
+    good(&l, "-machine pc,accel=xen -device VGA,subvendor_id=0x1af4,subsystem_id=0x1100,qemu-extended-regs=true "
+             "-device xen-platform,id=p,addr=0x3,device-id=0x0001,revision=1,class-id=0xff80,subvendor_id=0x5853,"
+             "subsystem_id=1 -device ahci -drive if=none,id=d,file=/d -device nvme,serial=s,drive=d");
+    assert_int_equal(l.config.xen_platform_slot, 3);
+    assert_int_equal(l.config.nvme_slot, 5); /* 2 is the card's, 4 the other controller's */
+    config_free(&l.config);
+    good(&l, "-machine pc,accel=xen -device xen-platform,addr=3 -drive if=none,id=d,file=/d "
+             "-device nvme,serial=s,drive=d");
+    assert_int_equal(l.config.nvme_slot, 2);
+    config_free(&l.config);
+    refused("-device xen-platform,addr=3", "-device xen-platform: addr=3: the device is in slot 2 of this machine");
+    refused("-machine pc,accel=xen -device xen-platform,addr=2",
+            "-device xen-platform: addr=2: the device is in slot 3 of this machine");
+    refused("-machine xenpv -device xen-platform,addr=3", "-device xen-platform: this machine has no devices");
+    refused("-device xen-platform", "-device xen-platform: needs addr=");
+    refused("-device xen-platform,addr=2 -device xen-platform,addr=2", "-device xen-platform: there is one already");
+    refused("-device xen-platform,addr=3,class-id=0x0100",
+            "-device xen-platform: class-id=0x0100: can't be changed from 0xff80");
+    refused("-device xen-platform,addr=3,revision=2", "-device xen-platform: revision=2: can't be changed from 0x1");
+    refused("-device xen-platform,addr=3,subsystem_id=x",
+            "-device xen-platform: subsystem_id=x: can't be changed from 0x1");
+    refused("-machine pc,accel=xen -device xen-platform,addr=3 -drive if=none,id=d,file=/d "
+            "-device nvme,serial=s,drive=d,addr=3",
+            "-device nvme: addr=3: the slot is taken");
+    refused("-device VGA,subvendor_id=0x5853", "-device VGA: subvendor_id=0x5853: can't be changed from 0x1af4");
+    refused("-device VGA,qemu-extended-regs=false", "-device VGA: qemu-extended-regs=false is not supported");
 }
 
 static void numbers_are_checked(void **state)
@@ -647,6 +681,7 @@ int main(void)
         cmocka_unit_test(channels_are_checked),
         cmocka_unit_test(long_socket_path),
         cmocka_unit_test(vga_is_checked),
+        cmocka_unit_test(the_platform_device),
         cmocka_unit_test(numbers_are_checked),
         cmocka_unit_test(words_are_checked),
         cmocka_unit_test(recording),
