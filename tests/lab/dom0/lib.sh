@@ -78,11 +78,16 @@ create() {
         exit 1
     fi
     kill $watcher
-    domid=$(xl domid guest)
-    served=$domid # by that process
-    [ "$DM_NAME" != stubdom ] || served=$(xl domid guest-dm)
+    find_domain
     pid=$(cut -d ' ' -f 2 /run/lab/spawn)
     pass created
+}
+
+# Set $domid, and $served: the domain that process $pid serves.
+find_domain() {
+    domid=$(xl domid guest)
+    served=$domid
+    [ "$DM_NAME" != stubdom ] || served=$(xl domid guest-dm)
 }
 
 not() { ! "$@"; }
@@ -184,7 +189,13 @@ tiny_connect() {
     cat "$tty" >>/run/lab/pty &
     tiny_reader=$!
 }
-tiny_tty() { xenstore-read "/local/domain/$domid/serial/0/tty"; }
+tiny_tty() {
+    if [ "$DM_NAME" = stubdom ]; then
+        xenstore-read "/local/domain/$served/device/console/3/tty"
+    else
+        xenstore-read "/local/domain/$domid/serial/0/tty"
+    fi
+}
 tiny_echoes() {
     local before
     before=$(wc -c </run/lab/pty)
@@ -198,10 +209,10 @@ tiny_reboot() {
     printf "$1" >"$tty"
     wait_until 60 new_domid "$old" || return 1
     kill $tiny_reader
-    domid=$(xl domid guest)
+    wait_until 60 find_domain || return 1
     tiny_connect || return 1
     wait_until 60 tiny_echoes || return 1
-    pid=$(xenstore-read "/local/domain/$domid/image/device-model-pid")
+    pid=$(xenstore-read "/local/domain/$served/image/device-model-pid")
 }
 new_domid() {
     local id
