@@ -107,9 +107,10 @@ bool blkif_ring_push(struct blkif_ring *ring)
     return ring->rsp_prod - event < nr;
 }
 
-bool blkif_ring_sleep(struct blkif_ring *ring)
+bool blkif_ring_sleep(struct blkif_ring *ring, unsigned nr)
 {
-    atomic_store_explicit(index_of(ring, REQ_EVENT), ring->req_cons + 1, memory_order_relaxed);
+    atomic_store_explicit(index_of(ring, REQ_EVENT), ring->req_cons + nr, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst); /* the wish is seen before the last look */
-    return blkif_ring_waiting(ring) != 0;
+    int waiting = blkif_ring_waiting(ring);
+    return waiting < 0 || (unsigned)waiting >= nr;
 }

@@ -46,8 +46,8 @@ void blkif_ring_take(struct blkif_ring *ring, struct blkif_entry *entry);
 void blkif_ring_respond(struct blkif_ring *ring, uint64_t id, uint8_t op, int16_t status);
 /* Show the answers. True: the front end wants to be notified. */
 bool blkif_ring_push(struct blkif_ring *ring) WARN_UNUSED;
-/* Ask for a notification with the next request. True: one came in meanwhile, don't wait. */
-bool blkif_ring_sleep(struct blkif_ring *ring) WARN_UNUSED;
+/* Ask for a notification when nr requests wait, 1 to entries. True: they do already, don't wait for it. */
+bool blkif_ring_sleep(struct blkif_ring *ring, unsigned nr) WARN_UNUSED;
 
 /* Element i of a page of segments (INDIRECT) that was copied to ours. */
 void blkif_segment_get(const uint8_t *page, unsigned i, struct blkif_segment *segment);

@@ -1,6 +1,6 @@
 /*
  * A disk that a PV guest drives: qdisk.c is the device (nodes, image, connection), qdisk-ring.c the way of a request,
- * qdisk-data.c how data gets to and from the guest's pages.
+ * qdisk-data.c how data gets to and from the guest's pages, qdisk-pace.c how often the front end speaks up.
  */
 #ifndef THINDM_PV_QDISK_PRIVATE_H
 #define THINDM_PV_QDISK_PRIVATE_H
@@ -69,6 +69,18 @@ struct qdisk_data {
     unsigned nr_copies;
 };
 
+/* qdisk-pace.c's. */
+struct qdisk_pace {
+    struct loop *loop;
+    loop_fn *fn;
+    void *opaque;
+    struct timer timer;
+    bool expired;
+    unsigned want, asked;      /* requests to collect: while they come closely; now */
+    unsigned good, rounds;     /* that went well since the last change; before more is asked for */
+    uint64_t last_ns, each_ns; /* when requests were taken; from one to the next */
+};
+
 struct qdisk {
     struct pv_device dev;
     /* The image. */
@@ -90,6 +102,7 @@ struct qdisk {
     struct qdisk_list ended; /* io is done */
     unsigned in_flight;      /* submitted ios */
     struct task task;
+    struct qdisk_pace pace;
     struct qdisk_data data;
 };
 
@@ -117,5 +130,12 @@ void qdisk_data_run(struct qdisk *d);
 void qdisk_data_end(struct qdisk *d, struct qdisk_req *req);
 /* One copy of the first len bytes of a page of the guest. */
 int qdisk_data_fetch(struct qdisk *d, uint32_t ref, uint8_t *buf, uint16_t len) WARN_UNUSED;
+
+/* qdisk-pace.c: fn is called, from the loop, when the front end has collected for long enough. */
+void qdisk_pace_init(struct qdisk_pace *p, struct loop *loop, loop_fn *fn, void *opaque);
+/* Not initialized: harmless. */
+void qdisk_pace_finish(struct qdisk_pace *p);
+/* This many requests were taken, all there were. Returns after how many more the front end shall speak up. */
+unsigned qdisk_pace_next(struct qdisk_pace *p, unsigned taken);
 
 #endif

@@ -326,6 +326,12 @@ static bool may_serve(const struct qdisk *d)
     return d->reqs && !d->closing && !pv_paused(&d->dev);
 }
 
+/* taken: requests of this round. False: others wait already. */
+static bool sleep_till_next(struct qdisk *d, unsigned taken)
+{
+    return blkif_ring_waiting(&d->ring) == 0 && !blkif_ring_sleep(&d->ring, qdisk_pace_next(&d->pace, taken));
+}
+
 void qdisk_serve(struct qdisk *d)
 {
     struct qdisk_list begun;
@@ -340,7 +346,7 @@ void qdisk_serve(struct qdisk *d)
     submit_all(d, &begun);
     start_fence(d);
     push(d);
-    if (!d->stalled && !d->fence && !d->closing && blkif_ring_sleep(&d->ring))
+    if (!d->stalled && !d->fence && !d->closing && !sleep_till_next(d, d->ring.entries - left))
         task_post(&d->task);
 }
 

@@ -243,6 +243,7 @@ static int qdisk_connect(struct pv_device *dev)
         return pv_error(dev, err, "event channel %" PRIu64 " can't be bound: %s", port, strerror(-err));
     write_size(d);
     d->closing = false;
+    qdisk_pace_init(&d->pace, c->loop, qdisk_run, d);
     log_print(c->log, LOG_INFO, dev->who, "connected: %u-bit ring of %u pages%s", bits, d->pages,
               d->data.persistent ? ", persistent grants" : "");
     task_post(&d->task); /* what is in the ring already */
@@ -255,6 +256,7 @@ static void release(struct qdisk *d)
     const struct pv_config *c = pv_config(&d->dev);
     pv_unbind(&d->dev);
     task_cancel(&d->task);
+    qdisk_pace_finish(&d->pace);
     if (d->reqs)
         qdisk_data_close(d);
     free(d->reqs);

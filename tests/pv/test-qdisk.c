@@ -274,6 +274,95 @@ static void notification_is_only_on_request(void **state)
     assert_int_equal(f->notified, 1);
 }
 
+enum { MS = 1000000 };
+
+/* nr requests at a time; after how many more the back end is to be told. */
+static uint32_t asked_after(struct front *front, unsigned nr, unsigned rounds)
+{
+    struct seg s = { FAKE_FIRST_GRANT + front->fake->nr_grants - 1, 0, 0 };
+    uint8_t op;
+    int status;
+    for (unsigned round = 0; round < rounds; round++) {
+        for (unsigned i = 0; i < nr; i++)
+            front_put(front, READ, i, 8 * i, &s, 1);
+        front_kick(front);
+        for (unsigned i = 0; i < nr; i++)
+            assert_int_equal(front_response(front, &op, &status), i);
+    }
+    return front_index(front, REQ_EVENT) - front->req_prod;
+}
+
+/* A request that nobody is told of is served within 4 ms. */
+static void lone_request(struct front *front, bool announced)
+{
+    struct fake *f = front->fake;
+    struct seg s = { FAKE_FIRST_GRANT + f->nr_grants - 1, 0, 0 };
+    uint8_t op;
+    int status;
+    front_put(front, READ, 77, 0, &s, 1);
+    front_set_index(front, REQ_PROD, front->req_prod);
+    assert_int_equal(front_index(front, REQ_EVENT) == front->req_prod, announced);
+    for (unsigned i = 0; i < 400 && front_index(front, RSP_PROD) == front->rsp_cons; i++)
+        rig_run(f->rig, MS / 100);
+    assert_int_equal(front_response(front, &op, &status), announced ? UINT64_MAX : 77);
+    if (announced) {
+        fake_event(f);
+        assert_int_equal(front_response(front, &op, &status), 77);
+    }
+}
+
+static void one_at_a_time_is_announced_each_time(void **state)
+{
+    struct front front;
+    struct fake *f = connected(state, &front, 64, 1, false);
+    (void)fake_grant(f);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(asked_after(&front, 1, 1), 1);
+}
+
+static void many_are_collected_before_they_are_announced(void **state)
+{
+    struct front front;
+    struct fake *f = connected(state, &front, 64, 1, false);
+    (void)fake_grant(f);
+    assert_int_equal(asked_after(&front, 16, 3), 1); /* it may be chance */
+    assert_int_equal(asked_after(&front, 16, 1), 2);
+    assert_int_equal(asked_after(&front, 16, 4), 3);
+    assert_int_equal(asked_after(&front, 16, 16), 7);
+    assert_int_equal(asked_after(&front, 16, 40), 8); /* no more than that */
+    assert_int_equal(asked_after(&front, 7, 40), 8);
+}
+
+static void what_waits_in_vain_is_served_and_asked_for_less(void **state)
+{
+    struct front front;
+    struct fake *f = connected(state, &front, 64, 1, false);
+    (void)fake_grant(f);
+    assert_int_equal(asked_after(&front, 16, 28), 8);
+    lone_request(&front, false);
+    assert_int_equal(asked_after(&front, 1, 0), 4);
+    lone_request(&front, false);
+    lone_request(&front, false);
+    lone_request(&front, true);
+    lone_request(&front, true);
+    assert_int_equal(asked_after(&front, 16, 31), 1); /* the next try comes later than the first one */
+    assert_int_equal(asked_after(&front, 16, 1), 2);
+}
+
+static void who_has_stopped_is_asked_for_the_next_one(void **state)
+{
+    struct front front;
+    struct fake *f = connected(state, &front, 64, 1, false);
+    (void)fake_grant(f);
+    assert_int_equal(asked_after(&front, 16, 28), 8);
+    rig_run(f->rig, 4 * MS);
+    lone_request(&front, true);
+    assert_int_equal(asked_after(&front, 1, 0), 8); /* it went on, and what was learnt holds */
+    front_state(&front, CLOSED);
+    rig_run(f->rig, 4 * MS); /* nothing is left that would fire */
+    assert_int_equal(f->bound, 0);
+}
+
 static void requests_before_the_connection_are_served(void **state)
 {
     struct front front;
@@ -688,6 +777,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_round_is_one, setup, teardown),
         cmocka_unit_test_setup_teardown(neighbours_that_differ_are_not_merged, setup, teardown),
         cmocka_unit_test_setup_teardown(notification_is_only_on_request, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_at_a_time_is_announced_each_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_are_collected_before_they_are_announced, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_waits_in_vain_is_served_and_asked_for_less, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_has_stopped_is_asked_for_the_next_one, setup, teardown),
         cmocka_unit_test_setup_teardown(requests_before_the_connection_are_served, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flush_is_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_barrier_is_one, setup, teardown),
