@@ -1,6 +1,8 @@
 /* The connection of a PV disk: see front.h and blkfront-private.h. */
 #include "blkfront-private.h"
 
+#include "../kernel/mm.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -101,8 +103,11 @@ static int offer_ring(struct blkfront *b)
 
 static int make_pool(struct blkfront *b, uint64_t indirect)
 {
+    size_t nr = BLKFRONT_POOL_PAGES;
     int err = -ENOMEM;
-    for (size_t nr = BLKFRONT_POOL_PAGES; nr >= BLKFRONT_POOL_MIN && err; nr /= 2)
+    while (nr / 2 >= BLKFRONT_POOL_MIN && nr > pages_free() / 4)
+        nr /= 2; /* others need memory as well */
+    for (; nr >= BLKFRONT_POOL_MIN && err; nr /= 2)
         err = front_pages_alloc(&b->front, &b->pool, nr);
     if (err)
         return front_error(&b->front, err, "no memory or grants for its data: %s; not connected", strerror(-err));

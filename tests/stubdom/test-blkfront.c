@@ -646,8 +646,8 @@ static void with_less_memory_the_pool_is_smaller(void **state)
         size_t pages;
         int err;
         unsigned segments; /* of the first entry of a long request */
-    } cases[] = { { 68, 0, 32 }, { 67, 0, 15 },      { 35, 0, 15 },     { 34, 0, 11 },
-                  { 18, 0, 11 }, { 17, -ENOMEM, 0 }, { 2, -ENOMEM, 0 }, { 1, -ENOMEM, 0 } };
+    } cases[] = { { 266, 0, 32 }, { 265, 0, 15 },     { 134, 0, 15 },    { 133, 0, 11 },
+                  { 18, 0, 11 },  { 17, -ENOMEM, 0 }, { 2, -ENOMEM, 0 }, { 1, -ENOMEM, 0 } };
     struct bench *b = *state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         fakexen_init();
