@@ -18,8 +18,8 @@ struct pv_device;
 struct pv_type {
     const char *name; /* the directory: backend/<name>/<domid>/<devid> */
     /*
-     * Only entries that are there before the guest runs are looked at: nodes that the front end could replace say what
-     * to open here.
+     * Only entries that are there before the guest runs are looked at: nodes in the front end's directory say what to
+     * open here.
      */
     bool early;
     /* An empty device, which destroy() frees; NULL: no memory. */

@@ -181,7 +181,7 @@ static void another_programs_console_is_left_alone(void **state)
     assert_int_equal(f->bound, 0);
 }
 
-/* The directory of its front end is the guest's: it could have the node say any file of the host. */
+/* The directory of its front end is the guest's: nothing but permissions keeps it from naming any file of the host. */
 static void nodes_are_believed_before_the_guest_runs_only(void **state)
 {
     struct fake *f = *state;
