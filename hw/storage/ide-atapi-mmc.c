@@ -249,11 +249,14 @@ void mmc_get_configuration(struct ide_drive *d, const uint8_t *cdb)
 }
 
 /* One event is told and forgotten; the order is that in which they happen to a medium. */
-static uint8_t take_media_event(struct ide_cd *cd)
+static uint8_t take_media_event(struct ide_drive *d)
 {
+    struct ide_cd *cd = &d->cd;
     static const uint8_t order[][2] = { { EVENT_REMOVED, 3 }, { EVENT_NEW_MEDIUM, 2 }, { EVENT_EJECT_REQUEST, 1 } };
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
         if (cd->events & order[i][0]) {
+            if (order[i][0] != EVENT_EJECT_REQUEST)
+                atapi_change_told(d);
             cd->events &= (uint8_t)~order[i][0];
             return order[i][1];
         }
@@ -277,7 +280,7 @@ void mmc_get_event(struct ide_drive *d, const uint8_t *cdb)
     if (cdb[4] & CLASS_MASK) {
         out[2] = CLASS_MEDIA;
         /* An event that doesn't fit stays. */
-        out[4] = alloc > 4 ? take_media_event(&d->cd) : 0;
+        out[4] = alloc > 4 ? take_media_event(d) : 0;
         out[5] = (uint8_t)((d->cd.tray_open ? 0x01 : 0) | (atapi_medium_present(d) ? 0x02 : 0));
         len = 8;
     }

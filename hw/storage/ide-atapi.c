@@ -236,6 +236,10 @@ static void complete(struct ide_drive *d, const uint8_t *cdb)
     ide_complete(d); /* nothing to do, or done by a bare completion: speed, read-ahead, cache, ready */
 }
 
+/*
+ * Not a change in itself, as with QEMU's drive: what the guest closes the tray on is what was in there. Linux that has
+ * just closed it doesn't look again, and refuses to read after an attention.
+ */
 static void move_tray(struct ide_drive *d, bool open)
 {
     struct ide_cd *cd = &d->cd;
@@ -249,7 +253,6 @@ static void move_tray(struct ide_drive *d, bool open)
         cd->change = CHANGE_NONE;
     } else if (atapi_medium_present(d)) {
         cd->events |= EVENT_NEW_MEDIUM;
-        cd->change = CHANGE_ATTENTION;
     }
     if (d->chan->tray_moved)
         d->chan->tray_moved(d->chan->opaque, d->id, open);
@@ -343,8 +346,8 @@ static const struct operation *find_operation(uint8_t code)
 }
 
 /*
- * A new medium shows as an empty drive first and as a changed medium next: guests that don't ask for events wouldn't
- * see a change while the tray was never open for them. True: the command ended with that.
+ * A new medium shows as an empty drive first, to guests that don't ask for events, and as a changed medium next: they
+ * wouldn't see a change while the tray was never open for them. True: the command ended with that.
  */
 static bool show_change(struct ide_drive *d)
 {
@@ -359,6 +362,16 @@ static bool show_change(struct ide_drive *d)
         atapi_fail(d, KEY_ATTENTION, SENSE_CHANGED);
     }
     return true;
+}
+
+/*
+ * Who was told by an event needs no empty drive. It would lead Linux to stop asking too early: it then meets the
+ * attention where it refuses to read from there on.
+ */
+void atapi_change_told(struct ide_drive *d)
+{
+    if (d->cd.change == CHANGE_EMPTY)
+        d->cd.change = CHANGE_ATTENTION;
 }
 
 void atapi_packet(struct ide_drive *d)
