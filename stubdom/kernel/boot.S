@@ -43,8 +43,10 @@ third_table:
 second_table:
     .skip 4096
 
-/* Interrupts are off for ever; rsi points to start_info. rdx:rax, the time, is what start_up() measures from, and the canary of the
- * stack protector; its lowest byte is zero so that no string runs over it. */
+/*
+ * Interrupts are off for ever; rsi points to start_info. The time is what the start is measured from, and makes the canary
+ * of the stack protector, whose lowest byte is zero so that no string runs over it.
+ */
     .section .text.boot, "ax"
     .code64
     .global start_pv
@@ -65,8 +67,8 @@ start_pv:
     ud2
 
 /*
- * A PVH guest: 32 bits, flat, no paging, no stack; ebx points to hvm_start_info. The first gigabyte is mapped where it is, in pages
- * of 2 MiB, and the processor switched to 64 bits [AMD64 APM vol. 2, 14.6].
+ * A PVH guest: 32 bits, flat, no paging, no stack; ebx points to hvm_start_info. The first gigabyte is mapped where it is,
+ * in pages of 2 MiB, and the processor switched to 64 bits [AMD64 APM vol. 2, 14.6].
  */
     .set CR0, 0x80010023 /* PG, WP, NE, MP, PE */
     .set CR4, 0x620      /* OSXMMEXCPT, OSFXSR, PAE */
@@ -128,8 +130,8 @@ pvh_gdt_pointer:
     .long pvh_gdt
 
 /*
- * One entry of TRAP_ENTRY_BYTES for each exception. Xen pushes rcx and r11 on top of what a processor pushes [xen-x86_64.h]; with
- * these taken off again the rest, from TRAP_NATIVE_BYTES on, serves PV and PVH.
+ * One entry of TRAP_ENTRY_BYTES for each exception. Xen pushes rcx and r11 on top of what a processor pushes
+ * [xen-x86_64.h]; with these taken off again the rest, from TRAP_NATIVE_BYTES on, serves PV and PVH.
  */
     .text
     .global trap_entries
@@ -149,7 +151,7 @@ trap_entries:
     .set vector, vector + 1
 .endr
 
-/* struct trap_frame, from its end to its begin. Nobody returns: an exception ends the stubdomain, or a probe's longjmp(). */
+/* struct trap_frame, from its end to its begin. Nobody returns: an exception ends the stubdomain, or in a longjmp(). */
 trap_common:
     push %rax
     push %rbx

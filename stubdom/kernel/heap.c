@@ -26,11 +26,13 @@ static bool is_used(size_t page)
     return pages.used[page / WORD_BITS] >> (page % WORD_BITS) & 1;
 }
 
+/* A word at a time: most of a large guest is marked at once. */
 static void mark(size_t first, size_t nr, bool used)
 {
-    for (size_t i = first; i < first + nr; i++) {
-        uint64_t bit = UINT64_C(1) << (i % WORD_BITS);
-        pages.used[i / WORD_BITS] = used ? pages.used[i / WORD_BITS] | bit : pages.used[i / WORD_BITS] & ~bit;
+    for (size_t i = first, n; i < first + nr; i += n) {
+        n = min_u64(first + nr - i, WORD_BITS - i % WORD_BITS);
+        uint64_t bits = UINT64_MAX >> (WORD_BITS - n) << (i % WORD_BITS);
+        pages.used[i / WORD_BITS] = used ? pages.used[i / WORD_BITS] | bits : pages.used[i / WORD_BITS] & ~bits;
     }
     pages.free = used ? pages.free - nr : pages.free + nr;
 }
@@ -103,11 +105,13 @@ size_t pages_free(void)
 void heap_settle(void)
 {
     size_t best_nr = 0, run = 0;
-    for (size_t i = 0; i < pages.nr; i++) {
-        run = is_used(i) ? 0 : run + 1;
+    for (size_t i = 0, n; i < pages.nr; i += n) {
+        bool whole = i % WORD_BITS == 0 && pages.nr - i >= WORD_BITS && pages.used[i / WORD_BITS] == 0;
+        n = whole ? WORD_BITS : 1;
+        run = whole || !is_used(i) ? run + n : 0;
         if (run > best_nr) {
             best_nr = run;
-            pages.heap_begin = i + 1 - run;
+            pages.heap_begin = i + n - run;
         }
     }
     pages.low_hint = pages.heap_begin;
