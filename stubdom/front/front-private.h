@@ -33,6 +33,7 @@ struct front {
     void (*changed)(struct front *front);
     evtchn_port_t port;
     bool has_port;
+    bool again; /* the back end is still closed from the last time */
 };
 
 /* Find the back end and watch it. 0 or -errno with a line in the log; front_close() is fine after either. */

@@ -130,7 +130,8 @@ int front_wait(struct front *front, enum xenbus_state state)
     uint64_t deadline_ns = clock_now_ns() + FRONT_WAIT_NS;
     int err;
     while ((err = read_state(front)) == 0) {
-        if (closes(front->back_state))
+        front->again = front->again && closes(front->back_state);
+        if (closes(front->back_state) && !front->again)
             return front_error(front, -EIO, "the back end refuses the connection (its state is %d)", front->back_state);
         if (front->back_state >= state && front->back_state <= XenbusStateConnected)
             return 0;
@@ -146,20 +147,21 @@ int front_wait(struct front *front, enum xenbus_state state)
 
 int front_open(struct front *front, const char *dir, struct log *log)
 {
-    char paths[2][FRONT_NODE_BYTES], id[FRONT_TEXT_BYTES];
+    char paths[3][FRONT_NODE_BYTES], id[FRONT_TEXT_BYTES], state[FRONT_TEXT_BYTES];
     uint64_t back_id;
     *front = (struct front){ .log = log };
     const char *who = strchr(dir, '/'); /* "vbd/768" of "device/vbd/768" */
     (void)snprintf(front->who, sizeof(front->who), "%s", who ? who + 1 : dir);
     if (!who || strlen(dir) >= sizeof(front->dir) || join(paths[0], dir, "backend") ||
-        join(paths[1], dir, "backend-id"))
+        join(paths[1], dir, "backend-id") || join(paths[2], dir, "state"))
         return front_error(front, -ENAMETOOLONG, "the path %s can't be that of a device", dir);
     strcpy(front->dir, dir);
-    struct store_item items[2] = { { .path = paths[0], .value = front->back, .size = sizeof(front->back) },
-                                   { .path = paths[1], .value = id, .size = sizeof(id) } };
-    int err = store_read_all(items, 2);
+    struct store_item items[3] = { { .path = paths[0], .value = front->back, .size = sizeof(front->back) },
+                                   { .path = paths[1], .value = id, .size = sizeof(id) },
+                                   { .path = paths[2], .value = state, .size = sizeof(state) } };
+    int err = store_read_all(items, 3);
     if (err)
-        return front_error(front, err, "%s or backend-id can't be read: %s", paths[0], strerror(-err));
+        return front_error(front, err, "%s, backend-id or state can't be read: %s", paths[0], strerror(-err));
     if (store_number(id, &back_id) || back_id >= DOMID_FIRST_RESERVED)
         return front_error(front, -EIO, "backend-id is no domain");
     front->back_id = (domid_t)back_id;
@@ -167,7 +169,11 @@ int front_open(struct front *front, const char *dir, struct log *log)
     front->watch.fn = state_changed;
     front->watch.opaque = front;
     err = store_watch(&front->watch);
-    return err ? front_error(front, err, "the back end can't be watched: %s", strerror(-err)) : 0;
+    if (err)
+        return front_error(front, err, "the back end can't be watched: %s", strerror(-err));
+    /* We closed it before: the back end waits for the beginning [blkif.h, "Startup"]. */
+    front->again = strcmp(state, "6") == 0;
+    return front->again ? front_publish(front, NULL, XenbusStateInitialising) : 0;
 }
 
 void front_close(struct front *front)

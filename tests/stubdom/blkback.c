@@ -17,10 +17,15 @@ static void must(bool truth, const char *what)
 
 void blkback_init(struct blkback *b)
 {
-    memset(b, 0, sizeof(*b));
-    b->fail_op = -1;
     for (size_t i = 0; i < sizeof(b->disk); i++)
         b->disk[i] = (uint8_t)(i * 7 + i / 4096);
+    blkback_reset(b);
+}
+
+void blkback_reset(struct blkback *b)
+{
+    memset(&b->connected, 0, sizeof(*b) - offsetof(struct blkback, connected));
+    b->fail_op = -1;
     fakexen_set(BLKBACK_FRONT "/backend", BLKBACK_DIR);
     fakexen_set(BLKBACK_FRONT "/backend-id", "0");
     fakexen_set(BLKBACK_FRONT "/state", "1");
@@ -239,6 +244,10 @@ bool blkback_work(void *opaque)
     uint64_t front = fakexen_get_number(BLKBACK_FRONT "/state"), back = fakexen_get_number(BLKBACK_DIR "/state");
     if (b->stuck)
         return false;
+    if (front == 1 && back == CLOSED) {
+        fakexen_set(BLKBACK_DIR "/state", "2");
+        return true;
+    }
     if (front == INITIALISED && back == 2)
         return connect(b);
     if ((front == CLOSING || front == CLOSED) && back <= CLOSING && !b->stays)

@@ -48,6 +48,8 @@ struct blkback {
 
 /* The nodes of a back end that has all features, before the front end comes. */
 void blkback_init(struct blkback *b);
+/* The same, but the disk keeps its contents. */
+void blkback_reset(struct blkback *b);
 /* For fakexen.back. */
 bool blkback_work(void *opaque);
 /* An index of the ring: BLKBACK_RSP_PROD ... */

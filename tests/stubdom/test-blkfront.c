@@ -176,6 +176,25 @@ static void closing_waits_for_requests(void **state)
     assert_memory_equal(b->data, b->back.disk, MIB_BYTES);
 }
 
+/* The other medium of a drive is the same device. */
+static void it_may_be_opened_again(void **state)
+{
+    struct bench *b = connected(state);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(run(b, BLOCK_READ, 0, MIB_BYTES), 0);
+        block_close(b->block);
+        b->block = NULL;
+        assert_string_equal(fakexen_get(BLKBACK_DIR "/state"), "6");
+        assert_int_equal(open_disk(b), 0);
+    }
+    assert_int_equal(run(b, BLOCK_READ, 0, MIB_BYTES), 0);
+    block_close(b->block);
+    b->block = NULL;
+    b->back.stuck = true; /* and now it stays closed */
+    assert_int_equal(open_disk(b), -ETIMEDOUT);
+    assert_int_equal(fakexen_pages_used(), 0);
+}
+
 /* --- Transfers --- */
 
 static void data_goes_to_its_place(void **state)
@@ -553,16 +572,16 @@ static void a_back_end_that_never_connects(void **state)
 
 static void a_back_end_that_refuses(void **state)
 {
+    static const char *const states[] = { "5", "6", NULL };
     struct bench *b = *state;
-    for (int i = 5; i <= 6; i++) {
-        fakexen_set_number(BLKBACK_DIR "/state", (uint64_t)i);
+    for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+        fakexen_init();
+        blkback_init(&b->back);
+        fakexen_set(BLKBACK_DIR "/state", states[i]);
         assert_int_equal(open_disk(b), -EIO);
         assert_true(fakexen_said("refuses the connection"));
         nothing_is_left(b);
     }
-    fakexen_set(BLKBACK_DIR "/state", NULL);
-    assert_int_equal(open_disk(b), -EIO);
-    nothing_is_left(b);
 }
 
 static void a_state_that_can_t_be_is_none(void **state)
@@ -600,8 +619,8 @@ static void nodes_that_can_t_be_are_refused(void **state)
         { BLKBACK_DIR "/max-ring-page-order", "x", "max-ring-page-order is no number" },
         { BLKBACK_FRONT "/backend-id", "32752", "backend-id is no domain" },
         { BLKBACK_FRONT "/backend-id", "x", "backend-id is no domain" },
-        { BLKBACK_FRONT "/backend-id", NULL, "backend-id can't be read" },
-        { BLKBACK_FRONT "/backend", NULL, "backend or backend-id can't be read" },
+        { BLKBACK_FRONT "/backend-id", NULL, "backend, backend-id or state can't be read" },
+        { BLKBACK_FRONT "/backend", NULL, "backend, backend-id or state can't be read" },
         { BLKBACK_FRONT "/backend", "/local/domain/0/backend/vbd/a-path-that-is-longer-than-the-path-of-any-back-end",
           "can't be read" },
     };
@@ -870,6 +889,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_feature_is_needed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closing_gives_all_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closing_waits_for_requests, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_may_be_opened_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(data_goes_to_its_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(scattered_memory_is_one_piece_of_disk, set_up, tear_down),
         cmocka_unit_test_setup_teardown(long_requests_are_indirect, set_up, tear_down),
