@@ -34,6 +34,10 @@ void fuzz_options_run(const struct fuzz_target *target, const uint8_t *data, siz
 void fuzz_json_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_qmp_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_qtest_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
+/* blkfront.c, vchan.c, store.c */
+void fuzz_blkfront_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
+void fuzz_vchan_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
+void fuzz_store_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_create_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_trace_run(const struct fuzz_target *target, const uint8_t *data, size_t len);
 void fuzz_trace_finish(const struct fuzz_target *target);
