@@ -106,6 +106,25 @@ guest_says() {
     [ -s /run/lab/inventory ] || rm /run/lab/inventory
 }
 
+# obeying_create [LINE...]: start a guest whose case is obey (guest/init), its serial port on a pty.
+obeying_create() {
+    serial=/run/lab/pty
+    create "$@" 'serial="pty"'
+    kill $clock
+    asked=0
+    tiny_connect && wait_until 600 said "^LAB obeys" && pass guest-obeys || fail guest-obeys
+}
+# in_guest COMMAND: it ends as it does there, and says what it said last there.
+in_guest() {
+    local answer
+    asked=$((asked + 1))
+    printf '%s\n' "$*" >"$tty"
+    wait_until 120 said "^LAB answered $asked" || { echo "no answer"; return 1; }
+    answer=$(tr -d '\r' <$serial | sed -n "s/^LAB answer $asked //p")
+    echo "${answer#* }"
+    return "${answer%% *}"
+}
+
 # disk VDEV FORMAT IMAGE: one for the list of the configuration.
 disk() { echo "\"format=$2,vdev=$1,access=rw,backendtype=qdisk,target=$3\""; }
 
