@@ -1,7 +1,6 @@
 /* Pages and the C library's heap: see heap.h and mm.h. */
 #include "heap.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <thindm/util.h>
 
@@ -65,6 +64,14 @@ void heap_give(size_t first, size_t nr)
     mark(first, nr, false);
     pages.low_hint = max_u64(pages.low_hint, min_u64(first + nr, pages.heap_begin));
     pages.high_hint = max_u64(pages.high_hint, first + nr);
+}
+
+bool heap_take(size_t page)
+{
+    if (is_used(page))
+        return false;
+    mark(page, 1, true);
+    return true;
 }
 
 /* nr free pages within begin to *hint, as high as there are. */

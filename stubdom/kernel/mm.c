@@ -1,12 +1,13 @@
 /*
  * Our page tables. A PV guest reads them and has Xen write them; a PVH guest has them for itself. Page n of our memory
  * is always at the n-th page behind the image's begin. Sources: xen/include/public/xen.h (mmu_update,
- * update_va_mapping, mmuext_op), AMD64 APM vol. 2, 5.3.
+ * update_va_mapping, mmuext_op), memory.h, AMD64 APM vol. 2, 5.3.
  */
 #include "mm.h"
 
 #include <string.h>
 #include <thindm/util.h>
+#include <xen/memory.h>
 
 #include "boot.h"
 #include "heap.h"
@@ -149,6 +150,31 @@ bool mm_back(const void *at, size_t nr)
         map_in_table(entry, first, min_u64(TABLE_ENTRIES, mm.boot.nr_pages - first));
     }
     return true;
+}
+
+static size_t release(xen_pfn_t *frames, size_t nr)
+{
+    struct xen_memory_reservation op = { .nr_extents = nr, .domid = DOMID_SELF };
+    set_xen_guest_handle(op.extent_start, frames);
+    long done = nr > 0 ? hypercall(__HYPERVISOR_memory_op, XENMEM_decrease_reservation, (uintptr_t)&op, 0, 0, 0) : 0;
+    return done > 0 ? (size_t)done : 0;
+}
+
+/* Xen takes no page that is mapped, so what has been in the page tables once stays. */
+size_t pages_give_back(size_t keep)
+{
+    xen_pfn_t frames[BATCH];
+    size_t nr = 0, given = 0;
+    for (size_t page = mm.boot.nr_pages; page > 0 && pages_free() > keep; page--) {
+        if (mm_entry(mm.boot.base + (page - 1) * PAGE_BYTES, false) || !heap_take(page - 1))
+            continue;
+        frames[nr++] = frame_of(page - 1);
+        if (nr == BATCH) {
+            given += release(frames, nr);
+            nr = 0;
+        }
+    }
+    return given + release(frames, nr);
 }
 
 static bool is_mapped(const void *at)

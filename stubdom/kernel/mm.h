@@ -19,6 +19,12 @@ xen_pfn_t page_frame(const void *page);
 /* How many pages there are to give. */
 size_t pages_free(void);
 
+/*
+ * Memory that nobody has used so far goes back to Xen, but for keep pages: the toolstack gives a stubdomain as much on
+ * top as its guest has video memory. How many pages went.
+ */
+size_t pages_give_back(size_t keep);
+
 /* nr pages of address space with nothing behind them, NULL: none left. */
 void *window_alloc(size_t nr);
 void window_free(void *at, size_t nr);

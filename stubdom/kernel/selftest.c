@@ -173,6 +173,12 @@ static void channels(void)
     events_close(server);
 }
 
+static void give_back(void)
+{
+    size_t before = pages_free(), given = pages_give_back(before / 2);
+    verdict("give-back", given == before - pages_free(), "%zu of %zu pages", given, before);
+}
+
 /* All of the memory, a page at a time and in large pieces; twice, so that what was given back is found again. */
 static void memory(void)
 {
@@ -235,6 +241,7 @@ int selftest(const char *cmdline)
     channels();
     if (!boot_info()->pvh) /* own pages have only one place there */
         windows();
+    give_back();
     memory();
     write_xor_execute();
     log_print(console_log(), LOG_INFO, "selftest", "a log line");

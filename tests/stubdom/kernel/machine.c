@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <xen/event_channel.h>
+#include <xen/memory.h>
 #include <xen/sched.h>
 
 struct machine machine;
@@ -199,6 +200,20 @@ static long channel_op(unsigned cmd, void *arg)
     return -ENOSYS;
 }
 
+/* [memory.h] Xen keeps what is mapped; of what it takes no trace stays. */
+static long decrease_reservation(const struct xen_memory_reservation *op)
+{
+    demand(op->domid == DOMID_SELF && op->extent_order == 0, "memory of others");
+    for (size_t i = 0; i < op->nr_extents; i++) {
+        xen_pfn_t frame = op->extent_start.p[i];
+        demand(is_ours(frame) && machine.frame_to_page[frame] != MACHINE_PAGES, "a page that is not ours");
+        demand(!machine_entry(machine.memory + machine.frame_to_page[frame] * PAGE_BYTES), "a page that is mapped");
+        machine.frame_to_page[frame] = MACHINE_PAGES;
+        machine.given_back++;
+    }
+    return (long)op->nr_extents;
+}
+
 long hypercall(unsigned nr, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, uintptr_t e)
 {
     machine.calls++;
@@ -207,6 +222,9 @@ long hypercall(unsigned nr, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d, 
     case __HYPERVISOR_update_va_mapping: return write_entry(find((const void *)a), b);
     case __HYPERVISOR_mmuext_op: machine.flushes++; return 0;
     case __HYPERVISOR_sched_op: return a == SCHEDOP_poll ? poll((const struct sched_poll *)b) : -ENOSYS;
+    case __HYPERVISOR_memory_op:
+        return a == XENMEM_decrease_reservation ? decrease_reservation((const struct xen_memory_reservation *)b)
+                                                : -ENOSYS;
     case __HYPERVISOR_event_channel_op: return channel_op((unsigned)a, (void *)b);
     }
     return -ENOSYS;

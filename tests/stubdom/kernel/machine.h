@@ -26,6 +26,7 @@ struct machine {
     struct mm_boot boot;
     struct shared_info shared;
     uint64_t now_ns;
+    size_t given_back; /* pages */
     unsigned calls, flushes, polls, sent[MACHINE_PORTS];
     bool bound[MACHINE_PORTS];
     bool stale_timer; /* the next poll returns although nothing happened */
