@@ -577,6 +577,7 @@ static void a_back_end_that_refuses(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
         fakexen_init();
         blkback_init(&b->back);
+        b->back.stuck = true;
         fakexen_set(BLKBACK_DIR "/state", states[i]);
         assert_int_equal(open_disk(b), -EIO);
         assert_true(fakexen_said("refuses the connection"));
