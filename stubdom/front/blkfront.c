@@ -75,7 +75,7 @@ static int offer_ring(struct blkfront *b)
     struct front_number order = { .name = "max-ring-page-order", .max = UINT32_MAX };
     struct front_nodes nodes = { 0 };
     char name[24] = "ring-ref";
-    int err = front_read(&b->front, &order, 1);
+    int err = front_wait(&b->front, XenbusStateInitWait, &order, 1);
     if (err)
         return err;
     order.value = min_u64(order.value, BLKFRONT_RING_ORDER);
@@ -127,7 +127,7 @@ static int read_properties(struct blkfront *b, struct front_number p[NR_PROPERTI
     p[BARRIER] = (struct front_number){ .name = "feature-barrier", .max = UINT32_MAX };
     p[DISCARD] = (struct front_number){ .name = "feature-discard", .max = UINT32_MAX };
     p[INDIRECT] = (struct front_number){ .name = "feature-max-indirect-segments", .max = UINT32_MAX };
-    int err = front_read(&b->front, p, NR_PROPERTIES);
+    int err = front_wait(&b->front, XenbusStateConnected, p, NR_PROPERTIES);
     if (!err && (!is_pow2(p[SECTOR_SIZE].value) || p[SECTOR_SIZE].value < BLKFRONT_SECTOR))
         err = front_error(&b->front, -EIO, "sectors of %" PRIu64 " bytes; not connected", p[SECTOR_SIZE].value);
     return err;
@@ -137,11 +137,7 @@ static int connect(struct blkfront *b, struct loop *loop)
 {
     struct front_number p[NR_PROPERTIES];
     uint64_t handle = 0;
-    int err = front_wait(&b->front, XenbusStateInitWait);
-    if (!err)
-        err = offer_ring(b);
-    if (!err)
-        err = front_wait(&b->front, XenbusStateConnected);
+    int err = offer_ring(b);
     if (!err)
         err = read_properties(b, p);
     if (!err)

@@ -44,12 +44,6 @@ void front_close(struct front *front);
 /* A line in the log, at most one a second in the long run: back ends may cause them; returns err. */
 int front_error(struct front *front, int err, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/*
- * Wait until the back end's state is state or one behind it, but not Closing. 0, or -errno with a line in the log:
- * -ETIMEDOUT, -EIO (it closes; or the store is gone).
- */
-int front_wait(struct front *front, enum xenbus_state state) WARN_UNUSED;
-
 /* A decimal number below the back end's directory. */
 struct front_number {
     const char *name;
@@ -60,6 +54,12 @@ struct front_number {
 /* All at once; at most FRONT_MAX_NODES. 0, or -errno with a line in the log: no number, too large, required and not
  * there. */
 int front_read(struct front *front, struct front_number *numbers, size_t nr) WARN_UNUSED;
+
+/*
+ * Wait until the back end's state is state or one behind it, but not Closing, and read numbers together with it. 0, or
+ * -errno with a line in the log: -ETIMEDOUT, -EIO (it closes; a number as front_read() has it; the store is gone).
+ */
+int front_wait(struct front *front, enum xenbus_state state, struct front_number *numbers, size_t nr) WARN_UNUSED;
 
 /* Nodes of ours, collected with front_add() and front_add_number(), that go off together, and a state after them. */
 struct front_nodes {

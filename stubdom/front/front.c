@@ -31,31 +31,62 @@ static int join(char *path, const char *dir, const char *name)
     return len > 0 && len < FRONT_NODE_BYTES ? 0 : -ENAMETOOLONG;
 }
 
-int front_read(struct front *front, struct front_number *numbers, size_t nr)
+/* A burst of numbers of the back end, its state before them: whoever sees the state sees what was written before it. */
+struct reading {
+    struct store_item items[1 + FRONT_MAX_NODES];
+    char paths[FRONT_MAX_NODES][FRONT_NODE_BYTES], values[1 + FRONT_MAX_NODES][FRONT_TEXT_BYTES];
+};
+
+static int fetch(struct front *front, struct reading *r, const struct front_number *numbers, size_t nr)
 {
-    struct store_item items[FRONT_MAX_NODES];
-    char paths[FRONT_MAX_NODES][FRONT_NODE_BYTES], values[FRONT_MAX_NODES][FRONT_TEXT_BYTES];
     assert(nr <= FRONT_MAX_NODES);
-    for (size_t i = 0; i < nr; i++) {
-        if (join(paths[i], front->back, numbers[i].name))
-            return front_error(front, -ENAMETOOLONG, "the path of the back end's %s is too long", numbers[i].name);
-        items[i] = (struct store_item){ .path = paths[i], .value = values[i], .size = sizeof(values[i]) };
+    for (size_t i = 0; i <= nr; i++) {
+        const char *path = i == 0 ? front->watch.path : r->paths[i - 1];
+        if (i > 0 && join(r->paths[i - 1], front->back, numbers[i - 1].name))
+            return -ENAMETOOLONG;
+        r->items[i] = (struct store_item){ .path = path, .value = r->values[i], .size = sizeof(r->values[i]) };
     }
-    (void)store_read_all(items, nr);
+    (void)store_read_all(r->items, 1 + nr);
+    return 0;
+}
+
+static int understand(struct front *front, const struct reading *r, struct front_number *numbers, size_t nr)
+{
     for (size_t i = 0; i < nr; i++) {
         struct front_number *n = &numbers[i];
+        int result = r->items[1 + i].result;
         uint64_t value;
-        if (items[i].result == -ENOENT && !n->required)
+        if (result == -ENOENT && !n->required)
             continue;
-        if (items[i].result < 0 && items[i].result != -E2BIG)
-            return front_error(front, items[i].result, "the back end's %s can't be read: %s; not connected", n->name,
-                               strerror(-items[i].result));
-        if (items[i].result < 0 || store_number(values[i], &value) || value > n->max)
-            return front_error(front, -EIO, "the back end's %s is no number from 0 to %" PRIu64 "; not connected",
-                               n->name, n->max);
+        if (result < 0 && result != -E2BIG)
+            return front_error(front, result, "the back end's %s can't be read: %s", n->name, strerror(-result));
+        if (result < 0 || store_number(r->values[1 + i], &value) || value > n->max)
+            return front_error(front, -EIO, "the back end's %s is no number from 0 to %" PRIu64, n->name, n->max);
         n->value = value;
     }
     return 0;
+}
+
+/* What the first of the burst says. */
+static int understand_state(struct front *front, const struct reading *r)
+{
+    uint64_t state;
+    int result = r->items[0].result;
+    if (result == -ENOENT) /* the toolstack took the device away */
+        state = XenbusStateClosed;
+    else if (result < 0 && result != -E2BIG)
+        return result;
+    else if (result < 0 || store_number(r->values[0], &state) || state > XenbusStateReconfigured)
+        state = XenbusStateUnknown; /* not a state: as if it said nothing */
+    front->back_state = (enum xenbus_state)state;
+    return 0;
+}
+
+int front_read(struct front *front, struct front_number *numbers, size_t nr)
+{
+    struct reading r;
+    int err = fetch(front, &r, numbers, nr);
+    return err ? front_error(front, err, "a path of the back end is too long") : understand(front, &r, numbers, nr);
 }
 
 void front_add(const struct front *front, struct front_nodes *nodes, const char *name, const char *value)
@@ -97,19 +128,9 @@ int front_publish(struct front *front, struct front_nodes *nodes, enum xenbus_st
 
 static int read_state(struct front *front)
 {
-    uint64_t state;
-    int err = store_read_u64(front->watch.path, &state);
-    if (err == -ENOENT) { /* the toolstack took the device away */
-        state = XenbusStateClosed;
-        err = 0;
-    }
-    if (err == -EINVAL || (!err && state > XenbusStateReconfigured)) { /* not a state: as if it said nothing */
-        state = XenbusStateUnknown;
-        err = 0;
-    }
-    if (!err)
-        front->back_state = (enum xenbus_state)state;
-    return err;
+    struct reading r;
+    int err = fetch(front, &r, NULL, 0);
+    return err ? err : understand_state(front, &r);
 }
 
 static bool closes(enum xenbus_state state)
@@ -124,25 +145,36 @@ static void state_changed(void *opaque)
         front->changed(front);
 }
 
-int front_wait(struct front *front, enum xenbus_state state)
+/* Whoever writes its state all the time doesn't hold us up longer than who never does. */
+static int wait_for_change(struct front *front, uint64_t deadline_ns)
+{
+    int err = store_wait(&front->watch, deadline_ns);
+    return err || clock_now_ns() < deadline_ns ? err : -ETIMEDOUT;
+}
+
+int front_wait(struct front *front, enum xenbus_state state, struct front_number *numbers, size_t nr)
 {
     static const char *const names[] = { "unknown", "Initialising", "InitWait", "Initialised", "Connected" };
     uint64_t deadline_ns = clock_now_ns() + FRONT_WAIT_NS;
-    int err;
-    while ((err = read_state(front)) == 0) {
+    struct reading r;
+    for (;;) {
+        int err = wait_for_change(front, deadline_ns); /* the first time: at once */
+        if (!err)
+            err = fetch(front, &r, numbers, nr);
+        if (!err)
+            err = understand_state(front, &r);
+        if (err == -ETIMEDOUT)
+            return front_error(front, err,
+                               "the back end's state doesn't become %s within %d s, it is %d; not connected",
+                               names[state], (int)(FRONT_WAIT_NS / NS_PER_S), front->back_state);
+        if (err)
+            return front_error(front, err, "the back end's state can't be read: %s; not connected", strerror(-err));
         front->again = front->again && closes(front->back_state);
         if (closes(front->back_state) && !front->again)
             return front_error(front, -EIO, "the back end refuses the connection (its state is %d)", front->back_state);
         if (front->back_state >= state && front->back_state <= XenbusStateConnected)
-            return 0;
-        err = store_wait(&front->watch, deadline_ns);
-        if (err)
-            break;
+            return understand(front, &r, numbers, nr);
     }
-    if (err == -ETIMEDOUT)
-        return front_error(front, err, "the back end's state doesn't become %s within %d s, it is %d; not connected",
-                           names[state], (int)(FRONT_WAIT_NS / NS_PER_S), front->back_state);
-    return front_error(front, err, "the back end's state can't be read: %s; not connected", strerror(-err));
 }
 
 int front_open(struct front *front, const char *dir, struct log *log)
@@ -186,7 +218,7 @@ void front_close(struct front *front)
             /* One that never came as far as that holds nothing of ours. */
             if (closes(front->back_state) || front->back_state < XenbusStateInitialised)
                 break;
-            err = store_wait(&front->watch, deadline_ns);
+            err = wait_for_change(front, deadline_ns);
         }
         if (err)
             (void)front_error(front, err, "the back end doesn't close: %s; we do", strerror(-err));

@@ -29,7 +29,7 @@ int store_read_u64(const char *path, uint64_t *value);
 int store_number(const char *text, uint64_t *value);
 int store_write(const char *path, const char *value);
 int store_printf(const char *path, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Names below path, each with its NUL, one after the other into buf. Bytes used, or -errno; -E2BIG: they are too many. */
+/* Names below path, each with its NUL, one after the other into buf. Bytes used, or -errno (-E2BIG: too many). */
 int store_list(const char *path, char *buf, size_t size);
 int store_remove(const char *path);
 
@@ -48,8 +48,8 @@ int store_read_all(struct store_item *items, size_t nr);
 int store_write_all(struct store_item *items, size_t nr);
 
 /*
- * Between store_begin() and the other two all requests but watches are one transaction, of which there is one at a time.
- * store_commit(): 0, or -EAGAIN: begin anew. store_abort(): none of it happened.
+ * Between store_begin() and the other two all requests but watches are one transaction, of which there is one at a
+ * time. store_commit(): 0, or -EAGAIN: begin anew. store_abort(): none of it happened.
  */
 int store_begin(void);
 int store_commit(void);
