@@ -1,7 +1,8 @@
 # Debian's installer, kernel and initrd, from an emulated disk to its first screen. The disk is an AHCI one, which firmware
-# reads by DMA: an IDE disk's 47 MiB, sector by sector, take too long for every day.
-create "disk=[$(disk hda raw /lab/installer.img)]" 'boot="c"' 'hdtype="ahci"' 'memory=512'
-if wait_until 3000 said "Select a language"; then
+# reads by DMA: the 47 MiB of an IDE one, sector by sector, take too long for every day. With half the memory the first screen
+# would be about that.
+create "disk=[$(disk hda raw /lab/installer.img)]" 'boot="c"' 'hdtype="ahci"' 'memory=1024'
+if wait_until 600 said "Select a language"; then
     pass first-screen
     created=$(cat /run/lab/created)
     figure create_to_kernel "$(milliseconds "$created" "$(awk '$1 == 1 { print $2 }' /run/lab/serialclock)")" ms
