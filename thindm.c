@@ -9,8 +9,8 @@
 #include "backends/linux/log-file.h"
 #include "backends/linux/sandbox.h"
 #include "backends/linux/signals.h"
-#include "backends/pv/pv.h"
 #include "guest-main.h"
+#include "pv-main.h"
 #include "record-main.h"
 #include "replay-main.h"
 #include "sim-main.h"
@@ -31,8 +31,7 @@ struct thindm {
     struct linux_host host;
     struct signals signals;
     struct guest_main guest;
-    struct pv_xen *pv_xen;
-    struct pv *pv; /* NULL: no PV back ends */
+    struct pv_main pv;
     struct sim_main sim;
     struct record_main record;
     char error[CONFIG_ERROR_BYTES]; /* the one line that explains why the start failed */
@@ -53,10 +52,7 @@ static int op_flight_recorder(void *opaque, int fd, const char *path, char error
 /* Emulated disks can't tell their drivers. */
 static int op_block_resize(void *opaque, const char *id, uint64_t bytes, char error[CONFIG_ERROR_BYTES])
 {
-    int err = pv_block_resize(of_guest(opaque)->pv, id, bytes, error);
-    if (err == -ENODEV)
-        snprintf(error, CONFIG_ERROR_BYTES, "no PV disk is called '%.64s'", id);
-    return err;
+    return pv_main_resize(&of_guest(opaque)->pv, id, bytes, error);
 }
 
 static int op_dup_fd(void *opaque, int fd)
@@ -80,24 +76,12 @@ static void op_wall_clock(void *opaque, uint64_t *seconds, uint32_t *microsecond
 
 static void pause_pv(struct guest_main *g, bool paused)
 {
-    pv_set_paused(of_guest(g)->pv, paused);
+    pv_main_set_paused(&of_guest(g)->pv, paused);
 }
 
 static bool pv_disk(struct guest_main *g, unsigned i, struct qmp_block_info *info)
 {
-    struct pv *pv = of_guest(g)->pv;
-    struct pv_block_info disk;
-    if (!pv || !pv_block_info(pv, i, &disk))
-        return false;
-    *info = (struct qmp_block_info){ .device = disk.id,
-                                     .file = disk.file,
-                                     .format = disk.format,
-                                     .size_bytes = disk.size_bytes,
-                                     .removable = disk.removable,
-                                     .no_tray = true,
-                                     .read_only = disk.read_only,
-                                     .stats = disk.stats };
-    return true;
+    return pv_main_disk(&of_guest(g)->pv, i, info);
 }
 
 static void guest_reset(struct guest_main *g)
@@ -182,16 +166,12 @@ static int start_pv(struct thindm *t)
     const struct config *c = &t->config;
     if (c->domid_restrict)
         return 0; /* what PV back ends stand on is about to be given up */
-    int err = pv_xen_open((uint16_t)c->domid, &t->epoll, &t->loop, t->log, &t->pv_xen, t->error);
-    if (!err)
-        err = pv_create(&(struct pv_config){ .domid = (uint16_t)c->domid, .loop = &t->loop, .log = t->log,
-                            .host = &t->host.host, .ops = &pv_xen_ops, .opaque = t->pv_xen, .shared = has_board(c),
-                            .chrs = t->guest.chrs, .nr_chrs = c->nr_chrs,
-                            .log_limit_bytes = t->log_file.limit_bytes },
-                        &t->pv, t->error);
-    if (!err) {
-        pv_xen_bind(t->pv_xen, t->pv);
-    } else if (has_board(c)) {
+    int err = pv_main_open(&t->pv,
+                           &(struct pv_config){ .domid = (uint16_t)c->domid, .loop = &t->loop, .log = t->log,
+                               .host = &t->host.host, .shared = has_board(c), .chrs = t->guest.chrs,
+                               .nr_chrs = c->nr_chrs, .log_limit_bytes = t->log_file.limit_bytes },
+                           &t->epoll, t->error);
+    if (err && has_board(c)) {
         log_print(t->log, LOG_WARN, "pv", "%s; the guest has its emulated devices only", t->error);
         t->error[0] = '\0';
         err = 0;
@@ -216,7 +196,7 @@ static int confine(struct thindm *t, const struct runas *runas)
 static int drop_and_announce(struct thindm *t, const struct runas *runas)
 {
     const struct config *c = &t->config;
-    if (!t->pv)
+    if (!pv_main_serves(&t->pv))
         xen_close_unserved(t->guest.xen);
     int err = c->domid_restrict ? xen_restrict(t->guest.xen) : 0;
     if (err) {
@@ -228,7 +208,7 @@ static int drop_and_announce(struct thindm *t, const struct runas *runas)
         return err;
     t->guest.status = c->start_stopped ? QMP_PRELAUNCH : QMP_RUNNING;
     bool announce = !c->start_stopped && !c->domid_restrict;
-    err = t->guest.xen ? xen_announce(t->guest.xen, announce) : announce ? pv_xen_announce(t->pv_xen) : 0;
+    err = t->guest.xen ? xen_announce(t->guest.xen, announce) : announce ? pv_main_announce(&t->pv) : 0;
     if (err)
         snprintf(t->error, sizeof(t->error), "can't write device-model/%d/state to xenstore: %s", c->domid, strerror(-err));
     return err;
@@ -288,8 +268,7 @@ static void finish(struct thindm *t)
     sim_main_close(&t->sim);
     if (t->guest.machine.hv)
         machine_drain(&t->guest.machine);
-    pv_destroy(t->pv);
-    pv_xen_close(t->pv_xen);
+    pv_main_close(&t->pv);
     for (unsigned i = 0; i < t->config.nr_chrs; i++)
         chr_close(t->guest.chrs[i]);
     qmp_destroy(t->guest.qmp);
