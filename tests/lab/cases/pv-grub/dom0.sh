@@ -13,6 +13,8 @@ boots() { # TYPE LOADER
     check $1-nothing-left nothing_left $domid $pid
     mv $serial /run/lab/console-$1 # the next guest's name is the same
 }
-since_created() { milliseconds "$(cat /run/lab/created)" "$(awk -v mark=$1 '$1 == mark { print $2 }' /run/lab/serialclock)"; }
+since_created() { # MARK of serialclock
+    milliseconds "$(cat /run/lab/created)" "$(awk -v mark=$1 '$1 == mark { print $2 }' /run/lab/serialclock)"
+}
 boots pv grub-x86_64-xen.bin
 boots pvh grub-i386-xen_pvh.bin
