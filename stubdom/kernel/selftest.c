@@ -36,7 +36,8 @@ static void formats(void)
 {
     char text[128];
     (void)snprintf(text, sizeof(text), "%zu %hhx %lld %jd %td %5.3s|%-4d|%04x %" PRIu64 " %c%%", (size_t)1234567890123,
-                   0x1ab, (long long)-9876543210, (intmax_t)-5, (ptrdiff_t)7, "abcdef", 42, 0xbe, UINT64_MAX, 'z');
+                   (unsigned char)0xab, (long long)-9876543210, (intmax_t)-5, (ptrdiff_t)7, "abcdef", 42, 0xbe,
+                   UINT64_MAX, 'z');
     verdict("formats", strcmp(text, "1234567890123 ab -9876543210 -5 7   abc|42  |00be 18446744073709551615 z%") == 0,
             "%s", text);
 }
@@ -233,6 +234,11 @@ int selftest(const char *cmdline)
 {
     if (strcmp(cmdline, "selftest crash") == 0)
         do_write((void *)(uintptr_t)0x10);
+    if (strcmp(cmdline, "selftest idle") == 0) {
+        console_print("SELFTEST idle\n");
+        for (;;)
+            (void)events_wait(-1);
+    }
     formats();
     write_xor_execute();
     faults();

@@ -1,8 +1,8 @@
 # The stubdomain's kernel without a guest to serve: Dom0 starts it as PV and PVH guests of its own, which test themselves, as
 # only real Xen can show it, or crash on purpose.
 
-# boot NAME COMMAND-LINE LINE...: the guest ends by itself; what it printed is in $console.
-boot() {
+# start NAME COMMAND-LINE LINE...: what the guest prints is in $console.
+start() {
     local name=$1
     console=/var/log/xen/console/guest-$name.log
     {
@@ -11,7 +11,12 @@ boot() {
         shift 2
         printf '%s\n' "$@"
     } >"/run/lab/$name.cfg"
-    check "$name-created" xl -vvv create "/run/lab/$name.cfg" || return
+    check "$name-created" xl -vvv create "/run/lab/$name.cfg"
+}
+# The same of one that ends by itself.
+boot() {
+    local name=$1
+    start "$@" || return
     wait_until 120 not xl domid "$name" || {
         fail "$name-ends" "$(tail -n 1 "$console")"
         xl destroy "$name"
@@ -41,4 +46,15 @@ self_test pvh memory=8 'type="pvh"'
 boot crash "selftest crash" memory=8
 check crash-report printed '^crash: page fault: write to nothing at 0000000000000010'
 check crash-backtrace [ "$(tr -d '\r' <"$console" | grep -c '^  0000000000[0-9a-f]\{6\}$')" -ge 3 ]
+
+# Nobody wakes a guest that waits for events: no tick, no CPU time.
+cpu_time() { xl list idle | awk '$1 == "idle" { print $6 }'; }
+start idle "selftest idle" memory=8
+wait_until 60 printed '^SELFTEST idle' || fail idle-begins
+sleep 2
+before=$(cpu_time)
+sleep 30
+check idle-costs-nothing [ "$before" = "$(cpu_time)" ]
+xl destroy idle
+
 cp /var/log/xen/console/guest-*.log /run/lab/
