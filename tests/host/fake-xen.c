@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "fake-xen.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,7 +307,17 @@ static struct fake_node *node(const char *path)
     }
     return NULL;
 }
-API void *xs_open(unsigned long flags) { return handle(); }
+/* A connection is the descriptor to wait with; all are told of every change, and each finds those that it watches. */
+static int connections[4];
+API void *xs_open(unsigned long flags)
+{
+    static unsigned next;
+    int *connection = &connections[next % 4];
+    if (!handle())
+        return NULL;
+    *connection = next++ == 0 ? FAKE_STORE_FD : fcntl(FAKE_STORE_FD, F_DUPFD_CLOEXEC, 0);
+    return connection;
+}
 API void *xs_daemon_open(void) { return handle(); }
 API void xs_close(void *h) {}
 API void xs_daemon_close(void *h) {}
@@ -381,6 +392,7 @@ API char **xs_directory(void *h, uint32_t t, const char *p, unsigned *n)
 static struct watch {
     char path[FAKE_NODE_BYTES], token[FAKE_NODE_BYTES];
     uint32_t seen[FAKE_NODES];
+    const void *connection;
     bool used, fired;
 } watches[96];
 
@@ -390,7 +402,7 @@ API bool xs_watch(void *h, const char *p, const char *token)
         struct watch *w = &watches[i];
         if (w->used)
             continue;
-        *w = (struct watch){ .used = true };
+        *w = (struct watch){ .connection = h, .used = true };
         strncpy(w->path, p, FAKE_NODE_BYTES - 1);
         strncpy(w->token, token, FAKE_NODE_BYTES - 1);
         for (unsigned k = 0; k < FAKE_NODES; k++)
@@ -403,8 +415,9 @@ API bool xs_watch(void *h, const char *p, const char *token)
 API bool xs_unwatch(void *h, const char *p, const char *token)
 {
     for (unsigned i = 0; i < sizeof(watches) / sizeof(watches[0]); i++) {
-        if (watches[i].used && strcmp(watches[i].path, p) == 0 && strcmp(watches[i].token, token) == 0)
-            watches[i].used = false;
+        struct watch *w = &watches[i];
+        if (w->used && w->connection == h && strcmp(w->path, p) == 0 && strcmp(w->token, token) == 0)
+            w->used = false;
     }
     return true;
 }
@@ -425,6 +438,8 @@ API char **xs_check_watch(void *h)
         errno = EAGAIN;
     for (unsigned i = 0; i < sizeof(watches) / sizeof(watches[0]); i++) {
         struct watch *w = &watches[i];
+        if (w->connection != h)
+            continue;
         if (w->used && !w->fired) {
             w->fired = true;
             return watch_event(w, w->path);
@@ -443,4 +458,4 @@ API char **xs_check_watch(void *h)
 API char **xs_read_watch(void *h, unsigned *n) { return xs_check_watch(h); }
 API uint32_t xs_transaction_start(void *h) { return 1; }
 API bool xs_transaction_end(void *h, uint32_t t, bool abort) { return true; }
-API int xs_fileno(void *h) { return FAKE_STORE_FD; }
+API int xs_fileno(void *h) { return *(int *)h; }

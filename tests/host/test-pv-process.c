@@ -431,6 +431,54 @@ static void serve_consoles(bool filtered)
     unlink(save);
 }
 
+#define GUEST_BACK  "backend/qdisk/7/768"
+#define GUEST_FRONT "/local/domain/7/device/vbd/768"
+
+static struct player *start_beside_stubdomain(const char *model_of_guest)
+{
+    const char *const entries[][2] = {
+        { "/local/domain/1/target", "7" },
+        { "/local/domain/7/image/device-model-domid", model_of_guest },
+        { GUEST_BACK "/frontend", GUEST_FRONT },
+        { GUEST_BACK "/frontend-id", "7" },
+        { GUEST_BACK "/params", params },
+        { GUEST_BACK "/mode", "w" },
+        { GUEST_BACK "/device-type", "disk" },
+        { GUEST_BACK "/online", "1" },
+        { GUEST_BACK "/state", "1" },
+        { GUEST_FRONT "/state", "1" },
+        { "backend/vkbd/7/0/online", "1" },
+        { "backend/vkbd/7/0/state", "1" },
+        { NULL, NULL },
+    };
+    further = entries;
+    struct player *p = start_back_ends();
+    further = NULL;
+    return p;
+}
+
+/* Nobody else would: disks as well as what is closed so that drivers don't wait for it. */
+static void the_guest_of_a_stubdomain(void **state)
+{
+    struct player *p = start_beside_stubdomain("1");
+    wait_state(p, BACK "/state", "2");
+    wait_state(p, GUEST_BACK "/state", "2");
+    wait_state(p, "backend/vkbd/7/0/state", "6");
+    end(p);
+}
+
+/* Both domains have to say so. */
+static void the_guest_of_somebody_else(void **state)
+{
+    struct player *p = start_beside_stubdomain("2");
+    wait_state(p, BACK "/state", "2");
+    wait_state(p, "backend/vkbd/1/0/state", "6");
+    usleep(100000);
+    assert_string_equal(player_node(p, GUEST_BACK "/state")->value, "1");
+    assert_string_equal(player_node(p, "backend/vkbd/7/0/state")->value, "1");
+    end(p);
+}
+
 static void consoles_of_a_stubdomain(void **state)
 {
     serve_consoles(false);
@@ -472,6 +520,8 @@ int main(int argc, char *argv[])
         cmocka_unit_test(beside_a_board),
         cmocka_unit_test(consoles_of_a_stubdomain),
         cmocka_unit_test(the_filter_lets_consoles_through),
+        cmocka_unit_test(the_guest_of_a_stubdomain),
+        cmocka_unit_test(the_guest_of_somebody_else),
     };
     return cmocka_run_group_tests_name("pv-process", tests, make_folder, remove_folder);
 }
