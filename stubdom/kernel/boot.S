@@ -23,12 +23,12 @@
     note XEN_ELFNOTE_MOD_START_PFN, 4, .long 1 /* the ramdisk needs no room in the first page tables */
     note XEN_ELFNOTE_PHYS32_ENTRY, 4, .long start_pvh
 
-/* The stack. What grows out of it meets the page below, which mm.c unmaps. */
+/* The stack. What grows out of it meets the pages below, which mm.c unmaps: as large as a function's frame may be. */
     .section .bss.pages, "aw", @nobits
     .balign 4096
     .global stack_guard, stack_bottom, stack_top
 stack_guard:
-    .skip 4096
+    .skip 8192
 stack_bottom:
     .skip 32768
 stack_top:

@@ -17,6 +17,8 @@
 #define PTE_FRAME    UINT64_C(0x000ffffffffff000)
 
 enum { TABLE_ENTRIES = 512 };
+/* -Wframe-larger-than in meson.build: no function jumps over them. */
+enum { MM_GUARD_PAGES = 2 };
 
 /* Kinds of pages. Nothing is both writable and executable. */
 #define PAGE_CODE  (PTE_PRESENT | PTE_USER | PTE_ACCESSED)
@@ -32,7 +34,7 @@ struct mm_boot {
     xen_pfn_t base_frame;           /* PVH: of page 0; the others follow */
     uint64_t *root;                 /* PV: the top page table */
     size_t text_end, const_end;     /* pages of the image: code, then constants, then data */
-    size_t guard;                   /* the page below the stack */
+    size_t guard;                   /* the first of MM_GUARD_PAGES below the stack */
     size_t first_free;              /* page behind all that the loader put into what it mapped */
     size_t ramdisk, nr_ramdisk;     /* its pages, wherever they are */
 };

@@ -191,6 +191,11 @@ static uint64_t kind_of(size_t page, uint64_t entry)
     return page < mm.boot.const_end || !(entry & PTE_WRITABLE) ? PAGE_CONST : PAGE_DATA;
 }
 
+static bool is_guard(size_t page)
+{
+    return page >= mm.boot.guard && page - mm.boot.guard < MM_GUARD_PAGES;
+}
+
 /* W^X: the loader mapped all writable and executable. The frames stay what they are: one is Xen's page by now. */
 static void protect(void)
 {
@@ -200,7 +205,7 @@ static void protect(void)
         uint64_t *entry = mm_entry(at, false);
         n = min_u64(min_u64(mm.nr_mapped - page, BATCH), TABLE_ENTRIES - index_of((uintptr_t)at, 0));
         for (size_t i = 0; i < n; i++)
-            values[i] = page + i == mm.boot.guard ? 0 : (entry[i] & PTE_FRAME) | kind_of(page + i, entry[i]);
+            values[i] = is_guard(page + i) ? 0 : (entry[i] & PTE_FRAME) | kind_of(page + i, entry[i]);
         mm_write(entry, values, n);
     }
     mm_flush();

@@ -117,7 +117,8 @@ static void faults(void)
     must_fault("write-constant", do_write, (void *)(uintptr_t)constant, 14);
     must_fault("execute-data", do_execute, data, 14);
     must_fault("execute-page", do_execute, page_alloc(1), 14);
-    must_fault("stack-guard", do_write, stack_guard + PAGE_BYTES - 1, 14);
+    must_fault("stack-guard-end", do_write, stack_guard + MM_GUARD_PAGES * PAGE_BYTES - 1, 14);
+    must_fault("stack-guard-begin", do_write, stack_guard, 14);
     must_fault("breakpoint", do_breakpoint, NULL, 3);
     must_fault("undefined", do_undefined, NULL, 6);
 }
@@ -230,8 +231,19 @@ static void windows(void)
     page_free(page, 1);
 }
 
+/* Down to the guard pages. The sum keeps each frame until its callees are back. */
+static unsigned recurse(volatile unsigned *depth)
+{
+    volatile char frame[512] = { 0 };
+    ++*depth;
+    return *depth > 0 ? recurse(depth) + (unsigned)frame[*depth % sizeof(frame)] : 0;
+}
+
 int selftest(const char *cmdline)
 {
+    volatile unsigned depth = 0;
+    if (strcmp(cmdline, "selftest overflow") == 0)
+        return (int)recurse(&depth);
     if (strcmp(cmdline, "selftest crash") == 0)
         do_write((void *)(uintptr_t)0x10);
     if (strcmp(cmdline, "selftest idle") == 0) {

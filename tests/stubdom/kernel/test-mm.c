@@ -35,7 +35,7 @@ static void image_is_protected(void **state)
 {
     for (size_t page = 0; page < MACHINE_IMAGE; page++) {
         uint64_t entry = entry_of_page(page), kind = entry & (PTE_PRESENT | PTE_WRITABLE | PTE_NX);
-        if (page == machine.boot.guard)
+        if (page == machine.boot.guard || page == machine.boot.guard + 1)
             assert_int_equal(entry, 0);
         else if (page < machine.boot.text_end)
             assert_int_equal(kind, PTE_PRESENT);
@@ -277,6 +277,8 @@ static void pvh_has_tables_of_its_own(void **state)
         assert_int_equal(*mm_entry(boot.base + page * PAGE_BYTES, false),
                          ((boot.base_frame + page) << PAGE_SHIFT) | (page < boot.text_end ? PAGE_CODE : PAGE_CONST));
     assert_int_equal(*mm_entry(boot.base + boot.guard * PAGE_BYTES, false), 0);
+    assert_int_equal(*mm_entry(boot.base + (boot.guard + 1) * PAGE_BYTES, false), 0);
+    assert_int_equal(*mm_entry(boot.base + (boot.guard + 2) * PAGE_BYTES, false) & PTE_PRESENT, PTE_PRESENT);
     assert_null(mm_entry(NULL, false));
     uint8_t *page = page_alloc(1);
     assert_int_equal(*mm_entry(page, false), (uintptr_t)page | PAGE_DATA);

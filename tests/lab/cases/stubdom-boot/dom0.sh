@@ -47,6 +47,11 @@ boot crash "selftest crash" memory=8
 check crash-report printed '^crash: page fault: write to nothing at 0000000000000010'
 check crash-backtrace [ "$(tr -d '\r' <"$console" | grep -c '^  0000000000[0-9a-f]\{6\}$')" -ge 3 ]
 
+# Of a PV guest whose stack is full nothing more is heard but from Xen; a PVH guest has another stack for that.
+boot overflow "selftest overflow" memory=8
+boot overflow-pvh "selftest overflow" memory=8 'type="pvh"'
+check overflow-pvh-report printed '^crash: double fault'
+
 # Nobody wakes a guest that waits for events: no tick, no CPU time.
 cpu_time() { xl list idle | awk '$1 == "idle" { print $6 }'; }
 start idle "selftest idle" memory=8
