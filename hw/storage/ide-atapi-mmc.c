@@ -255,7 +255,7 @@ static uint8_t take_media_event(struct ide_drive *d)
     static const uint8_t order[][2] = { { EVENT_REMOVED, 3 }, { EVENT_NEW_MEDIUM, 2 }, { EVENT_EJECT_REQUEST, 1 } };
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
         if (cd->events & order[i][0]) {
-            if (order[i][0] != EVENT_EJECT_REQUEST)
+            if (order[i][0] == EVENT_NEW_MEDIUM)
                 atapi_change_told(d);
             cd->events &= (uint8_t)~order[i][0];
             return order[i][1];

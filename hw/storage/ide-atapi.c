@@ -252,7 +252,8 @@ static void move_tray(struct ide_drive *d, bool open)
         cd->events = (uint8_t)((cd->events & ~EVENT_NEW_MEDIUM) | EVENT_REMOVED);
         cd->change = CHANGE_NONE;
     } else if (atapi_medium_present(d)) {
-        cd->events |= EVENT_NEW_MEDIUM;
+        /* One event for one change: Linux counts those that TEST UNIT READY doesn't bear out, and stops asking. */
+        cd->events = (uint8_t)((cd->events & ~EVENT_REMOVED) | EVENT_NEW_MEDIUM);
     }
     if (d->chan->tray_moved)
         d->chan->tray_moved(d->chan->opaque, d->id, open);

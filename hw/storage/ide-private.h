@@ -314,7 +314,7 @@ void atapi_fail(struct ide_drive *d, unsigned key, unsigned sense);
 /* len bytes of buf, at most alloc of them, to the host. */
 void atapi_reply(struct ide_drive *d, size_t len, size_t alloc);
 bool atapi_medium_present(const struct ide_drive *d);
-/* The guest has read an event of the medium. */
+/* The guest has read the event of a new medium. */
 void atapi_change_told(struct ide_drive *d);
 void atapi_reset(struct ide_drive *d);
 int atapi_restored(const struct ide_drive *d);
