@@ -30,8 +30,8 @@ static struct grant_entry_v1 *entry(grant_ref_t ref)
     return &table.frames[ref / ENTRIES][ref % ENTRIES];
 }
 
-/* A PV domain maps the frame as any other machine frame. */
-static int map_machine_frame(unsigned nr, void **out)
+/* A PV domain is told where the frame is. */
+static int machine_frame(unsigned nr, xen_pfn_t *frame)
 {
     xen_pfn_t list[MAX_FRAMES];
     struct gnttab_setup_table setup = { .dom = DOMID_SELF, .nr_frames = nr + 1 };
@@ -39,46 +39,40 @@ static int map_machine_frame(unsigned nr, void **out)
     long err = hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_setup_table, (uintptr_t)&setup, 1, 0, 0);
     if (err < 0)
         return (int)err;
-    if (setup.status != GNTST_okay)
-        return -ENOSPC;
-    void *at = window_alloc(1);
-    if (!at)
-        return -ENOMEM;
-    int failed = 0;
-    err = window_map(at, 1, &list[nr], DOMID_SELF, WINDOW_RESOURCE, &failed);
-    if (err || failed) {
-        window_free(at, 1);
-        return err ? (int)err : failed;
-    }
-    *out = at;
-    return 0;
+    *frame = list[nr];
+    return setup.status == GNTST_okay ? 0 : -ENOSPC;
 }
 
-/* A PVH domain gives a page of its own away, in whose place the frame appears [memory.h, XENMEM_add_to_physmap]. */
-static int map_translated_frame(unsigned nr, void **out)
+/* A PVH domain says where it is to be [memory.h, XENMEM_add_to_physmap]. */
+static int put_frame(unsigned nr, xen_pfn_t frame)
 {
-    void *at = page_alloc(1);
-    if (!at)
-        return -ENOMEM;
-    struct xen_add_to_physmap add = {
-        .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .idx = nr, .gpfn = page_frame(at)
-    };
+    struct xen_add_to_physmap add = { .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .idx = nr, .gpfn = frame };
     long err = hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uintptr_t)&add, 0, 0, 0);
-    if (err < 0)
-        return (int)err; /* whether the page is still there is not known: it isn't given back */
-    *out = at;
-    return 0;
+    return err < 0 ? (int)err : 0;
+}
+
+static int map_frame(unsigned nr, void *at)
+{
+    xen_pfn_t frame = window_frame(at);
+    int failed = 0, err = boot_info()->pvh ? put_frame(nr, frame) : machine_frame(nr, &frame);
+    if (!err)
+        err = window_map(at, 1, &frame, DOMID_SELF, WINDOW_RESOURCE, &failed);
+    return err ? err : failed;
 }
 
 static int grow(void)
 {
     unsigned nr = table.nr_frames;
-    void *at = NULL;
     if (nr == table.max_frames)
         return -ENOSPC;
-    int err = boot_info()->pvh ? map_translated_frame(nr, &at) : map_machine_frame(nr, &at);
-    if (err)
+    void *at = window_alloc(1);
+    if (!at)
+        return -ENOMEM;
+    int err = map_frame(nr, at);
+    if (err) {
+        window_free(at, 1);
         return err;
+    }
     table.frames[nr] = at;
     table.nr_frames++;
     for (unsigned ref = (nr + 1) * ENTRIES; ref-- > nr * ENTRIES && ref >= GNTTAB_NR_RESERVED_ENTRIES;) {

@@ -64,6 +64,7 @@ struct bench {
     struct io ios[NR_IOS];
     bool tampered; /* the ring is not what an honest back end would go on with */
     bool lost;     /* the back end kept pages of a connection that ended */
+    bool refuses;  /* xenstore, some request: even that a watch is taken off */
     unsigned reopens;
 };
 
@@ -165,7 +166,7 @@ static void close_disk(struct bench *b)
             fuzz_bug("channel %u is left", port);
     }
     for (size_t i = 0; i < FAKE_WATCHES; i++) {
-        if (fakexen.store.watches[i].used && !fakexen.store.error)
+        if (fakexen.store.watches[i].used && !b->refuses)
             fuzz_bug("a watch is left");
     }
 }
@@ -259,6 +260,7 @@ static void operation(struct bench *b, struct fuzz_in *in)
         break;
     case OP_REOPEN: reopen(b); break;
     case OP_STORE:
+        b->refuses = true;
         fakexen.store.error = "EIO";
         fakexen.store.error_after = modifier;
         break;
@@ -276,7 +278,7 @@ static void works_again(struct bench *b)
 {
     fakexen_init();
     blkback_reset(&b->back);
-    b->lost = false;
+    b->lost = b->refuses = false;
     try_open(b);
     if (!b->block)
         fuzz_bug("no connection to an honest back end");
@@ -301,7 +303,7 @@ void fuzz_blkfront_run(const struct fuzz_target *target, const uint8_t *data, si
     struct fuzz_in in = { data, data + len };
     struct bench *b = &bench;
     memset(b->ios, 0, sizeof(b->ios));
-    b->tampered = b->lost = false;
+    b->tampered = b->lost = b->refuses = false;
     b->reopens = 0;
     set_up(b, &in);
     try_open(b);

@@ -99,11 +99,22 @@ size_t fakexen_pages_used(void)
     return n;
 }
 
-/* Windows are only for frames of the grant table here, one after the other. */
+/* Windows are only for frames of the grant table here, one after the other: each shows its own. */
 void *window_alloc(size_t nr)
 {
-    must(nr == 1 && fakexen.windows < fakexen.table_frames, "a window for nothing");
+    must(nr == 1 && fakexen.windows < FAKE_GRANT_FRAMES, "a window for nothing");
+    if (fakexen.windows == fakexen.window_limit)
+        return NULL;
+    if (fakexen.windows == fakexen.table_frames) {
+        fakexen.table[fakexen.table_frames] = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
+        memset(fakexen.table[fakexen.table_frames++], 0, PAGE_BYTES);
+    }
     return fakexen.table[fakexen.windows++];
+}
+
+xen_pfn_t window_frame(const void *at)
+{
+    return (uintptr_t)at >> PAGE_SHIFT;
 }
 
 void window_free(void *at, size_t nr)
@@ -145,10 +156,7 @@ static long grant_table_op(unsigned op, void *arg)
     must(setup->nr_frames <= fakexen.max_frames, "more frames of the grant table than there are");
     xen_pfn_t *list;
     memcpy(&list, &setup->frame_list, sizeof(list));
-    for (; fakexen.table_frames < setup->nr_frames; fakexen.table_frames++) {
-        fakexen.table[fakexen.table_frames] = aligned_alloc(PAGE_BYTES, PAGE_BYTES);
-        memset(fakexen.table[fakexen.table_frames], 0, PAGE_BYTES);
-    }
+    must(setup->nr_frames == fakexen.windows, "another frame than there is a window for");
     for (unsigned i = 0; i < setup->nr_frames; i++)
         list[i] = (uintptr_t)fakexen.table[i] >> PAGE_SHIFT;
     setup->status = GNTST_okay;
@@ -157,9 +165,8 @@ static long grant_table_op(unsigned op, void *arg)
 
 static long add_to_physmap(const struct xen_add_to_physmap *add)
 {
-    must(fakexen.pvh && add->space == XENMAPSPACE_grant_table && add->idx == fakexen.table_frames,
-         "what is added to the map");
-    fakexen.table[fakexen.table_frames++] = (void *)memory[add->gpfn - FAKE_FIRST_FRAME];
+    must(fakexen.pvh && add->space == XENMAPSPACE_grant_table && add->idx + 1 == fakexen.windows, "what is added");
+    must(add->gpfn == (uintptr_t)fakexen.table[add->idx] >> PAGE_SHIFT, "it is not in the window");
     return 0;
 }
 
@@ -641,6 +648,7 @@ void fakexen_init(void)
     fakexen.now_ns = NS_PER_S;
     fakexen.page_limit = FAKE_PAGES;
     fakexen.max_frames = 4;
+    fakexen.window_limit = FAKE_GRANT_FRAMES;
     fakexen.log = (struct log){ .write = log_line, .now_ns = log_now, .level = LOG_DEBUG };
     loop_init(&fakexen.loop, &loop_host, NULL);
     memset(ring, 0, sizeof(ring));
@@ -656,7 +664,7 @@ void fakexen_init(void)
 
 void fakexen_finish(void)
 {
-    for (unsigned i = 0; i < fakexen.table_frames && !fakexen.pvh; i++)
+    for (unsigned i = 0; i < fakexen.table_frames; i++)
         free(fakexen.table[i]);
     memset(&fakexen, 0, offsetof(struct fakexen, store));
     for (size_t i = 0; i < FAKE_NODES; i++)

@@ -85,7 +85,7 @@ struct fakexen {
     size_t page_limit;     /* that are there to be used */
     uint64_t frame_offset; /* of the machine's memory */
     struct grant_entry_v1 *table[FAKE_GRANT_FRAMES];
-    unsigned table_frames, windows, max_frames;
+    unsigned table_frames, windows, window_limit, max_frames;
     int fail_setup, fail_map, fail_alloc_port; /* -errno of the next call */
     struct fakexen_store store;
     /* The other end of a device: looks and works when the stubdomain sleeps. True: it did something. */

@@ -139,6 +139,7 @@ static void a_table_that_doesn_t_grow_is_full(void **state)
 
 static void no_table_is_told(void **state)
 {
+    fakexen.windows = 0;
     fakexen.fail_setup = -ENOSYS;
     assert_int_equal(gnttab_init(), -ENOSYS);
     fakexen.max_frames = 0;
@@ -155,20 +156,22 @@ static void a_frame_beyond_16_tib_is_refused(void **state)
     fakexen.frame_offset = 0;
 }
 
-/* A PVH domain puts the frame in the place of a page of its own. */
+/* A PVH domain says where the frame is to be: no memory of its own is spent on it. */
 static void a_pvh_domain_maps_the_table_its_own_way(void **state)
 {
-    free(fakexen.table[0]);
-    fakexen.table_frames = 0;
+    fakexen.windows = 0;
     fakexen.pvh = true;
     assert_int_equal(gnttab_init(), 0);
-    assert_int_equal(fakexen.table_frames, 1);
-    assert_int_equal(fakexen_pages_used(), 1);
+    assert_int_equal(fakexen.windows, 1);
+    assert_int_equal(fakexen_pages_used(), 0);
     uint8_t *page = page_alloc(1);
     assert_int_equal(grants_until_full(page), 4 * PER_FRAME - GNTTAB_NR_RESERVED_ENTRIES);
     assert_int_equal(entry(PER_FRAME)->frame, page_frame(page));
-    fakexen.page_limit = 0;
-    fakexen.table_frames = 0;
+}
+
+static void no_address_space_is_told(void **state)
+{
+    fakexen.windows = fakexen.window_limit = 0;
     assert_int_equal(gnttab_init(), -ENOMEM);
 }
 
@@ -185,6 +188,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_table_is_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_frame_beyond_16_tib_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_pvh_domain_maps_the_table_its_own_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_address_space_is_told, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
