@@ -1,16 +1,16 @@
 /*
  * How often a front end speaks up. Each time costs an interrupt, and two switches where guest and back end share a CPU:
  * more than a small request itself. A front end that had several requests waiting whenever we came is asked to collect
- * some before it speaks up; a timer limits for how long these can wait for the others. A wait in vain halves what is
- * asked for, and doubles the time to the next try for more. One request at a time never waits: it shows no sign of
- * others. Source: xen/include/public/io/ring.h, req_event.
+ * some before it speaks up; a timer limits for how long these can wait for the others. After a wait in vain it is
+ * asked for what did come, and the time to the next try for more doubles. One request at a time never waits: it shows
+ * no sign of others. Source: xen/include/public/io/ring.h, req_event.
  */
 #include "qdisk-private.h"
 
 /* MAX: a quarter of a ring of one page, so that both sides have work at a time. STEADY, RARE: rounds before a try. */
 enum { MAX_ASKED = 8, STEADY = 4, RARE = 4096 };
 #define WAIT_MIN_NS UINT64_C(50000)
-#define WAIT_MAX_NS (4 * NS_PER_MS)
+#define WAIT_MAX_NS (10 * NS_PER_MS)
 
 /* Not the guest's clock: reading that leaves a mark in a trace. */
 static uint64_t now_ns(const struct qdisk_pace *p)
@@ -42,7 +42,7 @@ void qdisk_pace_finish(struct qdisk_pace *p)
 static void judge(struct qdisk_pace *p, unsigned taken)
 {
     if (p->expired && taken < p->asked) {
-        p->want = p->want > 1 ? p->want / 2 : 1;
+        p->want = taken;
         p->good = 0;
         p->rounds = p->rounds < RARE ? p->rounds * 2 : RARE;
     } else if (taken > 1 && taken >= p->asked && ++p->good >= p->rounds) {
