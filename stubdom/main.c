@@ -11,6 +11,7 @@
 #include "kernel/console.h"
 #include "kernel/events.h"
 #include "kernel/gnttab.h"
+#include "kernel/mm.h"
 #include "kernel/store.h"
 #include <errno.h>
 #include <stdio.h>
@@ -153,8 +154,9 @@ static int announce(struct stubdom *s)
         snprintf(s->error, sizeof(s->error), "can't write device-model/%u/state to xenstore: %s", (unsigned)s->target,
                  strerror(-err));
     else
-        log_print(s->log, LOG_INFO, "stubdom", "serving domain %u, %u us after the first instruction",
-                  (unsigned)s->target, (unsigned)((clock_now_ns() - boot_info()->start_ns) / 1000));
+        log_print(s->log, LOG_INFO, "stubdom", "serving domain %u, %u us after the first instruction, %zu KiB free",
+                  (unsigned)s->target, (unsigned)((clock_now_ns() - boot_info()->start_ns) / 1000),
+                  pages_free() * PAGE_BYTES / KIB);
     return err;
 }
 
