@@ -216,6 +216,29 @@ static void many_requests_wait_their_turn(void **state)
     assert_int_equal(b->block->in_flight, 0);
 }
 
+/* As many entries as the ring has; what needs no page waits as well. */
+static void a_full_ring_is_waited_for(void **state)
+{
+    static const enum block_op behind[] = { BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_WRITE };
+    fakexen_set(BLKBACK_DIR "/max-ring-page-order", "0");
+    struct bench *b = connected(state);
+    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+        b->back.nr_seen = 0;
+        b->back.hold = true;
+        for (unsigned n = 0; n < 32; n++)
+            submit(b, n, BLOCK_READ, n * 4096, 4096);
+        submit(b, 32, behind[i], 0, 4096);
+        fakexen_settle();
+        blkback_serve(&b->back);
+        assert_int_equal(b->back.nr_seen, 32);
+        b->back.hold = false;
+        fakexen_settle();
+        assert_int_equal(b->back.nr_seen, 33);
+        for (unsigned n = 0; n <= 32; n++)
+            assert_int_equal(b->ios[n].result, 0);
+    }
+}
+
 /* done() may submit. */
 static void a_chain_of_requests_goes_on(void **state)
 {
@@ -461,6 +484,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_indirect_segments_there_are_eleven, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_small_number_of_indirect_segments_is_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_requests_wait_their_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_ring_is_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_chain_of_requests_goes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(requests_of_one_round_cost_one_notification, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_drain_misses_no_answer, set_up, tear_down),
