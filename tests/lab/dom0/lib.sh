@@ -56,7 +56,7 @@ END
 device_model_stubdomain_override=1
 stubdomain_kernel="/lab/stubdom"
 stubdomain_ramdisk="/lab/stubdom-roms"
-stubdomain_memory=${stubdomain_memory:-8}
+stubdomain_memory=${stubdomain_memory:-4}
 END
     printf '%s\n' "$@"
 }
