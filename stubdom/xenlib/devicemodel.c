@@ -175,9 +175,9 @@ int xendevicemodel_modified_memory(xendevicemodel_handle *dm, domid_t domid, uin
 int xendevicemodel_set_mem_type(xendevicemodel_handle *dm, domid_t domid, hvmmem_type_t mem_type, uint64_t first_pfn,
                                 uint32_t nr)
 {
-    return call(domid,
-                (struct xen_dm_op){ .op = XEN_DMOP_set_mem_type,
-                                    .u.set_mem_type = { .nr = nr, .mem_type = mem_type, .first_pfn = first_pfn } });
+    return call(domid, (struct xen_dm_op){
+                           .op = XEN_DMOP_set_mem_type,
+                           .u.set_mem_type = { .nr = nr, .mem_type = (uint16_t)mem_type, .first_pfn = first_pfn } });
 }
 
 int xendevicemodel_shutdown(xendevicemodel_handle *dm, domid_t domid, unsigned int reason)
