@@ -29,14 +29,16 @@ changes() { # PREFIX
     check $1unlocked in_guest umount /mnt
     in_guest no_events
     check $1ejected xl cd-eject guest hdc
-    check $1ejection-seen in_guest event MEDIA_CHANGE
+    # Stock's drive has no event for it.
+    [ "$DM_NAME" = stock ] || check $1ejection-seen in_guest event MEDIA_CHANGE
     check $1eject-of-empty-drive xl cd-eject guest hdc
     check $1no-medium in_guest no_disc
     in_guest no_events
     check $1inserted insert a
     check $1insertion-seen in_guest event MEDIA_CHANGE
     check $1reads-a has a
-    check $1qmp-tells-path medium /tmp/a.iso
+    # Stock's monitor calls it /dev/fdset/N.
+    [ "$DM_NAME" = stock ] || check $1qmp-tells-path medium /tmp/a.iso
     check $1changed-to-equal-size insert b
     check $1reads-b has b
     check $1held-open in_guest hold
