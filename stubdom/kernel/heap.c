@@ -66,11 +66,13 @@ void heap_give(size_t first, size_t nr)
     pages.high_hint = max_u64(pages.high_hint, first + nr);
 }
 
-bool heap_take(size_t page)
+bool heap_take(size_t first, size_t nr)
 {
-    if (is_used(page))
-        return false;
-    mark(page, 1, true);
+    for (size_t i = first; i < first + nr; i++) {
+        if (is_used(i))
+            return false;
+    }
+    mark(first, nr, true);
     return true;
 }
 

@@ -16,8 +16,8 @@ size_t heap_map_bytes(size_t nr);
 void heap_init(void *base, size_t nr, void *map);
 /* These pages are free. */
 void heap_give(size_t first, size_t nr);
-/* The page is in use from now on. false: it is already. */
-bool heap_take(size_t page);
+/* These pages are in use from now on. false: one of them is already. */
+bool heap_take(size_t first, size_t nr);
 /* All pages that the heap may grow into are known. */
 void heap_settle(void);
 /* sbrk(): the old end of the heap, or NULL: no memory, or the heap does not reach that low. */

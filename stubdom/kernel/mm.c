@@ -152,29 +152,40 @@ bool mm_back(const void *at, size_t nr)
     return true;
 }
 
-static size_t release(xen_pfn_t *frames, size_t nr)
-{
-    struct xen_memory_reservation op = { .nr_extents = nr, .domid = DOMID_SELF };
-    set_xen_guest_handle(op.extent_start, frames);
-    long done = nr > 0 ? hypercall(__HYPERVISOR_memory_op, XENMEM_decrease_reservation, (uintptr_t)&op, 0, 0, 0) : 0;
-    return done > 0 ? (size_t)done : 0;
-}
-
-/* Xen takes no page that is mapped, so what has been in the page tables once stays. */
-size_t pages_give_back(size_t keep)
+static size_t release(size_t first, size_t nr)
 {
     xen_pfn_t frames[BATCH];
-    size_t nr = 0, given = 0;
-    for (size_t page = mm.boot.nr_pages; page > 0 && pages_free() > keep; page--) {
-        if (mm_entry(mm.boot.base + (page - 1) * PAGE_BYTES, false) || !heap_take(page - 1))
-            continue;
-        frames[nr++] = frame_of(page - 1);
-        if (nr == BATCH) {
-            given += release(frames, nr);
-            nr = 0;
-        }
+    size_t given = 0;
+    for (size_t done = 0, n; done < nr; done += n) {
+        struct xen_memory_reservation op = { .domid = DOMID_SELF };
+        n = min_u64(nr - done, BATCH);
+        for (size_t i = 0; i < n; i++)
+            frames[i] = frame_of(first + done + i);
+        op.nr_extents = n;
+        set_xen_guest_handle(op.extent_start, frames);
+        long got = hypercall(__HYPERVISOR_memory_op, XENMEM_decrease_reservation, (uintptr_t)&op, 0, 0, 0);
+        given += got > 0 ? (size_t)got : 0;
     }
-    return given + release(frames, nr);
+    return given;
+}
+
+/*
+ * Xen takes no page that is mapped, so what has been in the page tables once stays; and as all pages of a table are
+ * mapped together, they also go together.
+ */
+size_t pages_give_back(size_t keep)
+{
+    size_t given = 0;
+    for (size_t first, end = mm.boot.nr_pages; end > mm.nr_mapped; end = first) {
+        const uint8_t *last = mm.boot.base + (end - 1) * PAGE_BYTES;
+        const uint8_t *chunk = (const uint8_t *)((uintptr_t)last & ~(uintptr_t)(CHUNK_BYTES - 1));
+        first = chunk > mm.boot.base ? page_number(chunk) : 0;
+        if (pages_free() < keep + (end - first))
+            break;
+        if (!mm_entry(chunk, false) && heap_take(first, end - first))
+            given += release(first, end - first);
+    }
+    return given;
 }
 
 static bool is_mapped(const void *at)

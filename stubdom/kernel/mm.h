@@ -20,8 +20,8 @@ xen_pfn_t page_frame(const void *page);
 size_t pages_free(void);
 
 /*
- * Memory that nobody has used so far goes back to Xen, but for keep pages: the toolstack gives a stubdomain as much on
- * top as its guest has video memory. How many pages went.
+ * Memory that nobody has used so far goes back to Xen, in pieces of 2 MiB, but at least keep pages stay: the toolstack
+ * gives a stubdomain as much on top as its guest has video memory. How many pages went.
  */
 size_t pages_give_back(size_t keep);
 

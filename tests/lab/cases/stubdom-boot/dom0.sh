@@ -41,6 +41,7 @@ self_test pv-smallest memory=4
 self_test pv-large memory=512
 self_test pv-ramdisk memory=8 'ramdisk="/lab/tiny.img"'
 self_test pvh memory=8 'type="pvh"'
+self_test pvh-large memory=64 'type="pvh"' 'ramdisk="/lab/tiny.img"'
 
 # An exception: a report, and the end as a crash, which is what Xen tells the toolstack.
 boot crash "selftest crash" memory=8
