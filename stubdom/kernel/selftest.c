@@ -15,6 +15,7 @@
 #include "console.h"
 #include "events.h"
 #include "mm.h"
+#include "store.h"
 #include "traps.h"
 
 static int failures;
@@ -231,6 +232,15 @@ static void windows(void)
     page_free(page, 1);
 }
 
+/* As a device model would: with the guest that it serves, if libxl started us for one. */
+static void fall(void)
+{
+    uint64_t target;
+    if (store_init(boot_info()->store_page, boot_info()->store_port) == 0 && store_read_u64("target", &target) == 0)
+        crash_set_target((domid_t)target);
+    do_write((void *)(uintptr_t)0x10);
+}
+
 /* Down to the guard pages. The sum keeps each frame until its callees are back. */
 static unsigned recurse(volatile unsigned *depth)
 {
@@ -245,7 +255,7 @@ int selftest(const char *cmdline)
     if (strcmp(cmdline, "selftest overflow") == 0)
         return (int)recurse(&depth);
     if (strcmp(cmdline, "selftest crash") == 0)
-        do_write((void *)(uintptr_t)0x10);
+        fall();
     if (strcmp(cmdline, "selftest idle") == 0) {
         console_print("SELFTEST idle\n");
         for (;;)
