@@ -342,7 +342,6 @@ static int console_connect(struct pv_device *dev)
     if (err)
         return pv_error(dev, err, "event channel %" PRIu64 " can't be bound: %s", port, strerror(-err));
     c->connected = true;
-    c->starved = true; /* input may have come while there was no ring */
     serve(c);
     return 0;
 }

@@ -33,6 +33,18 @@ static int open_chr(struct host *host, const struct chr_config *config, struct c
     return 0;
 }
 
+/* An outside that takes bytes again between two tries. */
+static const struct chr_ops *steady_ops;
+static unsigned refusals;
+
+static size_t moody_write(struct chr *chr, const uint8_t *buf, size_t len)
+{
+    if (refusals == 0)
+        return steady_ops->write(chr, buf, len);
+    refusals--;
+    return 0;
+}
+
 static int setup(void **state)
 {
     struct fake *f = fake_new(PV_COPY);
@@ -377,6 +389,7 @@ static void pause_holds_both_directions(void **state)
 {
     struct con con = connected(state);
     struct rig *r = con.f->rig;
+    (void)put(&con, "just ", 5);
     pv_set_paused(con.f->pv, true);
     say(&con, "out");
     rig_feed(r, "in");
@@ -385,7 +398,7 @@ static void pause_holds_both_directions(void **state)
     assert_int_equal(*index_of(&con, IN_PROD), 0);
     pv_set_paused(con.f->pv, false);
     fake_settle(con.f);
-    assert_out(&con, "out");
+    assert_out(&con, "just out");
     assert_int_equal(*index_of(&con, IN_PROD), 2);
 }
 
@@ -440,6 +453,23 @@ static void nothing_overtakes_what_waits(void **state)
     say(&con, "second");
     assert_out(&con, "first second");
     assert_null(r->loop.timers);
+}
+
+static void nothing_overtakes_what_is_refused(void **state)
+{
+    struct con con = connected(state);
+    struct rig *r = con.f->rig;
+    struct chr_ops moody = *r->chr->ops;
+    steady_ops = r->chr->ops;
+    moody.write = moody_write;
+    r->chr->ops = &moody;
+    refusals = 3; /* as it comes, once kept, and when the next one comes */
+    say(&con, "first ");
+    say(&con, "second");
+    assert_int_equal(refusals, 0);
+    rig_run(r, NS_PER_S);
+    assert_out(&con, "first second");
+    r->chr->ops = steady_ops;
 }
 
 static void a_stuck_outside_loses_bytes_and_costs_little(void **state)
@@ -643,6 +673,7 @@ int main(void)
         TEST(pause_holds_both_directions),
         TEST(what_the_outside_leaves_comes_later),
         TEST(nothing_overtakes_what_waits),
+        TEST(nothing_overtakes_what_is_refused),
         TEST(a_stuck_outside_loses_bytes_and_costs_little),
         TEST(the_first_consoles_file_is_bounded),
         TEST(other_outsides_are_not),
