@@ -34,10 +34,11 @@ enum op {
 enum {
     MAX_OPS = 300,
     NR_DATA = 16,
+    NR_MANY = 1280, /* more than a back end keeps mapped */
     MAX_CONNECTS = 8,
     SECTOR = 512,
     PAGE_SECTORS = PAGE_BYTES / SECTOR,
-    IMAGE_BYTES = 64 << 10
+    IMAGE_BYTES = 256 << 10
 };
 enum { READ, WRITE }; /* of the ring */
 enum { NR_IDS = 1024 };
@@ -47,6 +48,7 @@ struct disk {
     struct front front;
     struct fuzz_in in;
     uint32_t data[NR_DATA], segments; /* granted pages; the last is one of segments */
+    uint32_t many;                    /* the first of NR_MANY in a row; 0: not granted yet */
     unsigned connects;
     bool cdrom, read_only;
     /* Which of the requests are not answered yet, by id. */
@@ -128,6 +130,13 @@ static void grant(struct disk *d, uint8_t how)
 
 /* --- Requests --- */
 
+static void kick(struct disk *d, bool fire)
+{
+    front_set_index(&d->front, REQ_PROD, d->front.req_prod);
+    if (fire)
+        fake_event(d->fake);
+}
+
 static uint64_t new_id(struct disk *d)
 {
     d->odd |= d->front.req_prod - d->front.rsp_cons >= front_entries(&d->front); /* over one that isn't answered */
@@ -182,6 +191,24 @@ static void indirect(struct disk *d, uint8_t how)
     front_put_indirect(&d->front, op, new_id(d), sector, how & 4 ? any_ref(d) : d->segments, nr);
 }
 
+/* As many pages as a request may have, or nearly, one sector of each; of those that no other operation names. */
+static void indirect_many(struct disk *d)
+{
+    uint16_t nr = (uint16_t)(256 - u8(d) % 4), first = (uint16_t)(u8(d) * 8 % (NR_MANY - 256));
+    uint8_t op = u8(d) & 1;
+    if (!d->many) {
+        d->many = fake_grant(d->fake);
+        for (unsigned i = 1; i < NR_MANY; i++)
+            (void)fake_grant(d->fake);
+    }
+    memset(fake_page(d->fake, d->segments), 0, PAGE_BYTES);
+    for (unsigned i = 0; i < nr; i++)
+        le32_put(fake_page(d->fake, d->segments) + 8 * i, d->many + first + i);
+    front_put_indirect(&d->front, op, new_id(d), 0, d->segments, nr);
+    if (!d->odd) /* the page is for the next one, too */
+        kick(d, true);
+}
+
 static void discard(struct disk *d, uint8_t how)
 {
     uint64_t sector = any_sector(d), nr = any_sector(d);
@@ -213,13 +240,6 @@ static void take_answers(struct disk *d, unsigned max)
             fuzz_bug("pv-disk: an answer of %d", status);
         d->asked[id % NR_IDS] = false;
     }
-}
-
-static void kick(struct disk *d, bool fire)
-{
-    front_set_index(&d->front, REQ_PROD, d->front.req_prod);
-    if (fire)
-        fake_event(d->fake);
 }
 
 /* --- xenstore --- */
@@ -311,6 +331,37 @@ static void image_op(struct disk *d, uint8_t how)
     }
 }
 
+/* An allocation fails while the front end connects. */
+static void no_memory(struct disk *d)
+{
+    const char *state = fake_back(d->fake, "state");
+    fake_settle(d->fake);
+    if (!image(d) || !state || strcmp(state, "2") != 0)
+        return; /* or the fake would need some */
+    d->odd = true;
+    fuzz_heap_fail(1 + u8(d) % 4);
+    front_state(&d->front, INITIALISED);
+    fuzz_heap_fail(0);
+}
+
+static void event(struct disk *d, uint8_t how)
+{
+    struct pv_block_info info;
+    char error[CONFIG_ERROR_BYTES] = "";
+    switch (how & 3) {
+    case 0: fake_event(d->fake); break;
+    case 1: no_memory(d); break;
+    case 2: /* the monitor looks */
+        if (pv_block_info(d->fake->pv, 0, &info) && !info.id)
+            fuzz_bug("pv-disk: a disk without a name");
+        break;
+    case 3: /* it grew, perhaps */
+        if (pv_block_resize(d->fake->pv, "51712", d->fake->image_bytes, error) == -EINVAL && !error[0])
+            fuzz_bug("pv-disk: no reason why it has another size");
+        break;
+    }
+}
+
 /* --- The whole --- */
 
 /* The guest's driver starts anew, with a ring of its own. */
@@ -344,7 +395,12 @@ static void one(struct disk *d)
         front_state(&d->front, how);
         break;
     case OP_TRANSFER: transfer(d, how); break;
-    case OP_INDIRECT: indirect(d, how); break;
+    case OP_INDIRECT:
+        if ((how & 6) == 6)
+            indirect_many(d);
+        else
+            indirect(d, how);
+        break;
     case OP_DISCARD: discard(d, how); break;
     case OP_RAW: raw(d, how); break;
     case OP_KICK: kick(d, !(how & 1)); break;
@@ -353,7 +409,7 @@ static void one(struct disk *d)
         front_set_index(&d->front, 4u * (how & 3),
                         (how & 4 ? d->front.req_prod : 0) + (uint32_t)fuzz_le(&d->in, how & 8 ? 4 : 1));
         break;
-    case OP_EVENT: fake_event(d->fake); break;
+    case OP_EVENT: event(d, how); break;
     case OP_MEMORY: memory(d, false); break;
     case OP_GRANT: grant(d, how); break;
     case OP_IMAGE: image_op(d, how); break;
