@@ -38,8 +38,7 @@ static void state_changed(struct front *front)
         if (b->broken)
             break; /* that was said */
         blkfront_give_up(b, "the back end closes");
-        if (front_publish(front, NULL, XenbusStateClosed))
-            break; /* the toolstack waits in vain for our answer; the log says why */
+        front_show(front, XenbusStateClosed); /* the toolstack may wait for it */
         break;
     default: break; /* on the way to one of them */
     }
@@ -161,7 +160,8 @@ static int connect(struct blkfront *b, struct loop *loop)
               p[INFO].value & VDISK_CDROM ? "CD drive" : "disk", p[SECTORS].value,
               b->block.read_only ? ", read-only" : "", b->block.discard ? ", discards" : "", (unsigned)b->ring_pages.nr,
               b->pool.nr, b->max_segments);
-    return front_publish(&b->front, NULL, XenbusStateConnected);
+    front_show(&b->front, XenbusStateConnected);
+    return 0;
 }
 
 int blkfront_open(const char *dir, struct loop *loop, struct log *log, struct block **out)

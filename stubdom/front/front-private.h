@@ -72,6 +72,9 @@ void front_add_number(const struct front *front, struct front_nodes *nodes, cons
 /* nodes may be NULL. 0, or -errno with a line in the log. */
 int front_publish(struct front *front, struct front_nodes *nodes, enum xenbus_state state) WARN_UNUSED;
 
+/* The state alone, without waiting: where the back end needs it no more. An error is only told. */
+void front_show(struct front *front, enum xenbus_state state);
+
 /* A channel for the back end to bind to; fn is called for its events. 0 or -errno with a line in the log. */
 int front_open_port(struct front *front, event_fn *fn, void *opaque) WARN_UNUSED;
 

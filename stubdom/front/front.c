@@ -124,6 +124,16 @@ int front_publish(struct front *front, struct front_nodes *nodes, enum xenbus_st
     return err ? front_error(front, err, "xenstore refuses our nodes: %s; not connected", strerror(-err)) : 0;
 }
 
+void front_show(struct front *front, enum xenbus_state state)
+{
+    char path[FRONT_NODE_BYTES], value[] = { (char)('0' + state), '\0' };
+    int err = join(path, front->dir, "state");
+    if (!err)
+        err = store_post(path, value);
+    if (err)
+        (void)front_error(front, err, "its state can't be written: %s", strerror(-err));
+}
+
 /* --- States --- */
 
 static int read_state(struct front *front)

@@ -220,6 +220,11 @@ static size_t value_bytes(const struct store_item *item)
     return store.type == XS_WATCH || store.type == XS_UNWATCH ? strlen(item->value) + 1 : 0;
 }
 
+static bool too_long(const struct store_item *item)
+{
+    return strlen(item->path) + 1 + value_bytes(item) > XENSTORE_PAYLOAD_MAX;
+}
+
 static int send(const struct store_item *item, uint32_t id, uint64_t deadline_ns)
 {
     size_t path = strlen(item->path) + 1, value = value_bytes(item);
@@ -259,11 +264,11 @@ static int exchange(uint32_t type, struct store_item *items, size_t nr)
     for (size_t i = 0; i < nr; i++)
         items[i].result = PENDING;
     for (size_t i = 0; i < nr && !err; i++) {
-        if (strlen(items[i].path) + 1 + value_bytes(&items[i]) <= XENSTORE_PAYLOAD_MAX) {
-            err = send(&items[i], store.first_id + (uint32_t)i, deadline_ns);
-        } else {
+        if (too_long(&items[i])) {
             items[i].result = -E2BIG;
             store.unanswered--;
+        } else {
+            err = send(&items[i], store.first_id + (uint32_t)i, deadline_ns);
         }
     }
     if (!err)
@@ -335,6 +340,21 @@ static char *sent(const char *value)
 int store_write(const char *path, const char *value)
 {
     return request(XS_WRITE, path, sent(value), 0);
+}
+
+int store_post(const char *path, const char *value)
+{
+    struct store_item item = { .path = path, .value = sent(value) };
+    store.type = XS_WRITE;
+    if (store.broken)
+        return -EIO;
+    if (too_long(&item))
+        return -E2BIG;
+    /* The number is that of no burst: its answer is one that nobody waits for. */
+    int err = send(&item, store.next_id++, clock_now_ns() + STORE_WAIT_NS);
+    if (!err)
+        (void)events_notify(store.port);
+    return err;
 }
 
 int store_printf(const char *path, const char *format, ...)

@@ -28,6 +28,8 @@ int store_read_u64(const char *path, uint64_t *value);
 /* A value as a decimal number, nothing else. 0 or -EINVAL. */
 int store_number(const char *text, uint64_t *value);
 int store_write(const char *path, const char *value);
+/* Goes off before all that follows, and nobody waits for the answer: for what does no harm if it is refused. */
+int store_post(const char *path, const char *value);
 int store_printf(const char *path, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Names below path, each with its NUL, one after the other into buf. Bytes used, or -errno (-E2BIG: too many). */
 int store_list(const char *path, char *buf, size_t size);

@@ -173,6 +173,32 @@ static void one_bad_request_of_a_burst_fails_alone(void **state)
     assert_string_equal(fakexen_get("data/y"), "one");
 }
 
+/* Its answer, good or bad, is not taken for that of another. */
+static void a_post_is_not_waited_for(void **state)
+{
+    static char longer[STORE_MAX_VALUE + 1];
+    uint64_t before = fakexen.now_ns;
+    assert_int_equal(store_post("data/p", "one"), 0);
+    assert_int_equal(fakexen.store.requests, 0);
+    text_equals("data/p", "one"); /* it goes before what follows */
+    fakexen.store.error = "EACCES";
+    assert_int_equal(store_post("data/p", "two"), 0);
+    text_equals("data/p", "one");
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(store_post("data/p", "many"), 0);
+    text_equals("data/p", "many");
+    memset(longer, 'x', STORE_MAX_VALUE);
+    assert_int_equal(store_post("data/p", longer), -E2BIG);
+    assert_true(fakexen.now_ns - before < NS_PER_S);
+    fakexen.store.deaf = true;
+    for (unsigned i = 0; i < 35; i++)
+        assert_int_equal(store_post("data/p", "full"), 0);
+    while (store_post("data/p", "full") == 0)
+        continue;
+    assert_true(fakexen_said("takes no requests"));
+    assert_int_equal(store_post("data/p", "x"), -EIO);
+}
+
 /* --- Transactions --- */
 
 static void a_transaction_is_named_in_its_requests(void **state)
@@ -452,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup(a_burst_costs_one_round, set_up),
         cmocka_unit_test_setup(a_burst_may_be_longer_than_the_ring, set_up),
         cmocka_unit_test_setup(one_bad_request_of_a_burst_fails_alone, set_up),
+        cmocka_unit_test_setup(a_post_is_not_waited_for, set_up),
         cmocka_unit_test_setup(a_transaction_is_named_in_its_requests, set_up),
         cmocka_unit_test_setup(a_conflict_is_told, set_up),
         cmocka_unit_test_setup(a_transaction_without_a_name_is_none, set_up),
