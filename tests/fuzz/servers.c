@@ -102,6 +102,13 @@ static int op_change(void *opaque, const char *id, const struct qmp_medium *medi
     return result(m);
 }
 
+static int op_resize(void *opaque, const char *id, uint64_t bytes, char error[CONFIG_ERROR_BYTES])
+{
+    if (bytes > INT64_MAX)
+        fuzz_bug("qmp: a disk of %llu bytes", (unsigned long long)bytes);
+    return strlen(id) > 0 ? result(opaque) : -ENODEV;
+}
+
 static int op_cpu_add(void *opaque, unsigned index, char error[CONFIG_ERROR_BYTES])
 {
     struct monitor *m = opaque;
@@ -154,7 +161,8 @@ static void op_clock(void *opaque, uint64_t *seconds, uint32_t *microseconds)
 
 static const struct qmp_ops monitor_ops = {
     .status = op_status, .cont = op_cont, .stop = op_stop, .quit = op_quit, .reset = op_simple, .powerdown = op_simple,
-    .wakeup = op_simple, .set_dirty_log = op_dirty, .eject = op_eject, .change_medium = op_change, .cpu_add = op_cpu_add,
+    .wakeup = op_simple, .set_dirty_log = op_dirty, .eject = op_eject, .change_medium = op_change, .block_resize = op_resize,
+    .cpu_add = op_cpu_add,
     .block_info = op_block, .chr_info = op_chr, .cpu_online = op_cpu_online, .close_fd = op_close, .dup_fd = op_dup,
     .wall_clock = op_clock,
 };
