@@ -152,7 +152,10 @@ static void operation(struct bench *b)
     switch ((enum op)(first & 15)) {
     case OP_READ:
     case OP_LIST: read_some(b, first & 1, modifier); break;
-    case OP_WRITE: fuzz_any(store_printf(paths[modifier % ARRAY_SIZE(paths)], "%u", modifier)); break;
+    case OP_WRITE:
+        fuzz_any(modifier & 8 ? store_post(paths[modifier % ARRAY_SIZE(paths)], "x")
+                              : store_printf(paths[modifier % ARRAY_SIZE(paths)], "%u", modifier));
+        break;
     case OP_BURST: burst(b, modifier); break;
     case OP_WATCH:
         if (watch->added)
