@@ -201,9 +201,10 @@ int front_open(struct front *front, const char *dir, struct log *log)
     struct store_item items[3] = { { .path = paths[0], .value = front->back, .size = sizeof(front->back) },
                                    { .path = paths[1], .value = id, .size = sizeof(id) },
                                    { .path = paths[2], .value = state, .size = sizeof(state) } };
-    int err = store_read_all(items, 3);
-    if (err)
-        return front_error(front, err, "%s, backend-id or state can't be read: %s", paths[0], strerror(-err));
+    (void)store_read_all(items, 3);
+    int err = items[0].result < 0 ? items[0].result : items[1].result;
+    if (err < 0)
+        return front_error(front, err, "%s or backend-id can't be read: %s", paths[0], strerror(-err));
     if (store_number(id, &back_id) || back_id >= DOMID_FIRST_RESERVED)
         return front_error(front, -EIO, "backend-id is no domain");
     front->back_id = (domid_t)back_id;
@@ -214,7 +215,7 @@ int front_open(struct front *front, const char *dir, struct log *log)
     if (err)
         return front_error(front, err, "the back end can't be watched: %s", strerror(-err));
     /* We closed it before: the back end waits for the beginning [blkif.h, "Startup"]. */
-    front->again = strcmp(state, "6") == 0;
+    front->again = items[2].result > 0 && strcmp(state, "6") == 0;
     return front->again ? front_publish(front, NULL, XenbusStateInitialising) : 0;
 }
 

@@ -104,8 +104,8 @@ static void nodes_that_can_t_be_are_refused(void **state)
         { BLKBACK_DIR "/max-ring-page-order", "x", "max-ring-page-order is no number" },
         { BLKBACK_FRONT "/backend-id", "32752", "backend-id is no domain" },
         { BLKBACK_FRONT "/backend-id", "x", "backend-id is no domain" },
-        { BLKBACK_FRONT "/backend-id", NULL, "backend, backend-id or state can't be read" },
-        { BLKBACK_FRONT "/backend", NULL, "backend, backend-id or state can't be read" },
+        { BLKBACK_FRONT "/backend-id", NULL, "backend or backend-id can't be read" },
+        { BLKBACK_FRONT "/backend", NULL, "backend or backend-id can't be read" },
         { BLKBACK_FRONT "/backend", "/local/domain/0/backend/vbd/a-path-that-is-longer-than-the-path-of-any-back-end",
           "can't be read" },
     };

@@ -275,6 +275,14 @@ static void what_it_writes_to_our_indices_does_nothing(void **state)
     assert_int_equal(b->page->in_cons, 2);
 }
 
+/* The toolstack's first state says nothing that isn't known. */
+static void a_state_of_ours_is_not_needed(void **state)
+{
+    fakexen_set(DIR "/state", NULL);
+    connected(state);
+    assert_string_equal(fakexen_get(DIR "/state"), "4");
+}
+
 static void missing_nodes_are_refused(void **state)
 {
     struct bench *b = *state;
@@ -324,6 +332,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_input_index_that_is_too_far, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_output_index_that_is_too_far, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_it_writes_to_our_indices_does_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_state_of_ours_is_not_needed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(missing_nodes_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_little_of_everything_is_refused, set_up, tear_down),
     };
