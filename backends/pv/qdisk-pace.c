@@ -54,7 +54,7 @@ static void judge(struct qdisk_pace *p, unsigned taken)
     }
 }
 
-/* Twice the time that as many took in the last round. */
+/* Twice the time that as many took lately when they were slow: a round is often twice as long as the one before. */
 static uint64_t wait_limit(const struct qdisk_pace *p)
 {
     uint64_t ns = 2 * p->want * p->each_ns;
@@ -65,7 +65,8 @@ unsigned qdisk_pace_next(struct qdisk_pace *p, unsigned taken)
 {
     if (taken > 0) {
         uint64_t now = now_ns(p);
-        p->each_ns = (now - p->last_ns) / taken;
+        uint64_t each_ns = min_u64(now - p->last_ns, WAIT_MAX_NS) / taken, before_ns = p->each_ns - p->each_ns / 8;
+        p->each_ns = each_ns > before_ns ? each_ns : before_ns;
         p->last_ns = now;
         judge(p, taken);
         p->asked = p->want;

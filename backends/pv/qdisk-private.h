@@ -78,7 +78,7 @@ struct qdisk_pace {
     bool expired;
     unsigned want, asked;      /* requests to collect: while they come closely; now */
     unsigned good, rounds;     /* that went well since the last change; before more is asked for */
-    uint64_t last_ns, each_ns; /* when requests were taken; from one to the next */
+    uint64_t last_ns, each_ns; /* when requests were taken; from one to the next at most, of late */
 };
 
 struct qdisk {
