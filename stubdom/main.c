@@ -18,6 +18,8 @@
 #include <string.h>
 #include <thindm/qmp.h>
 
+enum { KEPT_PAGES = 512 }; /* a monitor's and a disk's changes need some */
+
 struct stubdom {
     uint64_t target;
     struct args args;
@@ -154,10 +156,17 @@ static int announce(struct stubdom *s)
         snprintf(s->error, sizeof(s->error), "can't write device-model/%u/state to xenstore: %s", (unsigned)s->target,
                  strerror(-err));
     else
-        log_print(s->log, LOG_INFO, "stubdom", "serving domain %u, %u us after the first instruction, %zu KiB free",
-                  (unsigned)s->target, (unsigned)((clock_now_ns() - boot_info()->start_ns) / 1000),
-                  pages_free() * PAGE_BYTES / KIB);
+        log_print(s->log, LOG_INFO, "stubdom", "serving domain %u, %u us after the first instruction",
+                  (unsigned)s->target, (unsigned)((clock_now_ns() - boot_info()->start_ns) / 1000));
     return err;
+}
+
+/* libxl gives us the guest's video memory once more, which lies in the guest. All that is large is allocated by now. */
+static void give_memory_back(struct stubdom *s)
+{
+    size_t given = pages_give_back(KEPT_PAGES);
+    log_print(s->log, LOG_INFO, "stubdom", "%zu KiB given back to Xen, %zu KiB are left", given * PAGE_BYTES / KIB,
+              pages_free() * PAGE_BYTES / KIB);
 }
 
 static int start(struct stubdom *s)
@@ -181,6 +190,8 @@ static int start(struct stubdom *s)
         err = start_guest(s);
     if (!err)
         err = announce(s);
+    if (!err)
+        give_memory_back(s);
     return err;
 }
 
