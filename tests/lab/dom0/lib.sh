@@ -128,17 +128,17 @@ in_guest() {
 # disk VDEV FORMAT IMAGE: one for the list of the configuration.
 disk() { echo "\"format=$2,vdev=$1,access=rw,backendtype=qdisk,target=$3\""; }
 
-# disk_figures: while the guest measures (disk_speed in guest/disk.sh), what the device model uses of the CPU.
+# disk_figures [REQUESTS]: while the guest measures (disk_speed in guest/disk.sh), what the device model uses of the CPU.
 disk_figures() {
-    local phase cpu
+    local phase cpu requests=${1:-2000}
     for phase in seq_write seq_read rand_read rand_write; do
         wait_until 600 said "^LAB begin $phase" || return
         cpu=$(cpu_ns)
         wait_until 600 said "^LAB end $phase" || return
-        # Each moves 32 MiB at a time, or 2000 times 4 KiB.
+        # Each moves 32 MiB at a time, or as many times 4 KiB.
         case $phase in
         seq_*) figure "cpu_$phase" "$(awk "BEGIN { printf \"%.0f\", ($(cpu_ns) - $cpu) * 32 / 1e6 }")" ms/GiB ;;
-        *) figure "cpu_$phase" "$(awk "BEGIN { printf \"%.1f\", ($(cpu_ns) - $cpu) / 2e6 }")" us/request ;;
+        *) figure "cpu_$phase" "$(awk "BEGIN { printf \"%.1f\", ($(cpu_ns) - $cpu) / $requests / 1e3 }")" us/request ;;
         esac
     done
 }

@@ -28,13 +28,14 @@ fill() {
 }
 read_again() { cd /mnt && md5sum -c /sums; }
 
-# disk_speed DEVICE: 32 MiB one after the other, 2000 times 4 KiB with 32 under way; Dom0 looks at the device model at
-# the marks. What is read has been written before, so it comes from Dom0's memory.
+# disk_speed DEVICE [REQUESTS]: 32 MiB one after the other, then 2000 (or REQUESTS) times 4 KiB with 32 under way; Dom0
+# looks at the device model at the marks. What is read has been written before, so it comes from Dom0's memory.
 disk_speed() {
+    requests=${2:-2000}
     phase seq_write seconds_of dd if=/dev/zero of=$1 bs=1M count=32 conv=fsync
     phase seq_read seconds_of dd if=$1 of=/dev/null bs=1M count=32
-    phase rand_read randio $1 32 2000
-    phase rand_write randio $1 32 2000 w
+    phase rand_read randio $1 32 $requests
+    phase rand_write randio $1 32 $requests w
 }
 phase() { # NAME COMMAND...
     local name=$1
@@ -47,7 +48,7 @@ phase() { # NAME COMMAND...
     sleep 2
     case $name in
     seq_*) echo "FIGURE $name $(awk "BEGIN { printf \"%.1f\", 32 / $value }") MiB/s" ;;
-    *) echo "FIGURE $name $(awk "BEGIN { printf \"%.0f\", 2000 / $value }") requests/s" ;;
+    *) echo "FIGURE $name $(awk "BEGIN { printf \"%.0f\", $requests / $value }") requests/s" ;;
     esac
 }
 seconds_of() {
