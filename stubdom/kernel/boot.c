@@ -6,6 +6,7 @@
 #include <string.h>
 #include <xen/vcpu.h>
 
+#include "attack.h"
 #include "boot-private.h"
 #include "clock-private.h"
 #include "clock.h"
@@ -50,6 +51,10 @@ _Noreturn void boot_run(struct boot_info *found, const char *line, uint64_t tick
     info.start_ns = clock_at(ticks);
     console_print("thindm stubdomain, %s, %zu KiB free, %u us after the first instruction\n", info.pvh ? "PVH" : "PV",
                   pages_free() * PAGE_BYTES / 1024, (unsigned)((clock_now_ns() - info.start_ns) / 1000));
+    if (strncmp(cmdline, "selftest attack ", strlen("selftest attack ")) == 0) {
+        (void)attack(cmdline + strlen("selftest attack "));
+        cmdline[0] = '\0';
+    }
     result = strncmp(cmdline, "selftest", strlen("selftest")) == 0 ? selftest(cmdline) : stubdom_main();
     if (result != 0)
         crash("stubdom_main: %d", result);
