@@ -27,6 +27,7 @@ size_t pages_give_back(size_t keep);
 
 /* nr pages of address space with nothing behind them, NULL: none left. */
 void *window_alloc(size_t nr);
+/* Unmaps what is there. NULL is fine. */
 void window_free(void *at, size_t nr);
 
 /* How a list names what is to be mapped. */

@@ -80,8 +80,7 @@ void *xenforeignmemory_map2(xenforeignmemory_handle *fmem, uint32_t dom, void *a
 
 int xenforeignmemory_unmap(xenforeignmemory_handle *fmem, void *addr, size_t pages)
 {
-    window_unmap(addr, pages);
-    window_free(addr, pages);
+    window_free(addr, pages); /* unmaps */
     return 0;
 }
 

@@ -99,6 +99,7 @@ void window_free(void *at, size_t nr)
 {
     assert_ptr_equal(at, space);
     assert_int_equal(nr, windows.allocated);
+    memset(windows.frames, 0, sizeof(windows.frames)); /* as the kernel's, it unmaps */
     windows.allocated = 0;
 }
 
@@ -115,12 +116,6 @@ int window_map(void *at, size_t nr, const xen_pfn_t *frames, domid_t dom, enum w
         windows.frames[first + i] = err[i] ? 0 : frames[i];
     }
     return windows.fail;
-}
-
-void window_unmap(void *at, size_t nr)
-{
-    assert_int_equal(nr, windows.allocated);
-    memset(windows.frames, 0, sizeof(windows.frames));
 }
 
 static struct port {
